@@ -1,0 +1,66 @@
+"""The one tree of errors that cross a layer."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+class PortsideError(Exception):
+    """Something went wrong that portside can name.
+
+    `message` names the thing, the value (never a secret) and what was expected; `hint` says what to do next.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One wrong setting: `name` as the user wrote it, `expected` as the accepted form, `origin` where it was read."""
+
+    name: str
+    message: str
+    origin: str | None = None
+
+
+class SettingsInvalid(PortsideError):
+    """One or more settings are wrong; `problems` holds all of them (exit code 4)."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        lines = [f"{p.name}: {p.message}" + (f" (from {p.origin})" if p.origin else "") for p in problems]
+        super().__init__("\n".join(lines))
+        self.problems = problems
+
+
+class StartFailed(PortsideError):
+    """The server could not start: the target, its lifespan or the address (exit code 3)."""
+
+
+class HostGone(PortsideError):
+    """The hosted server is not there (any more) to answer this call; it may be again."""
+
+
+class NoBackChannel(PortsideError):
+    """The hosted server asked its client something, and nobody can answer."""
+
+
+class StateUnavailable(PortsideError):
+    """Shared state cannot be reached now; whether that admits or refuses is the caller's choice."""
+
+
+@contextmanager
+def mapped(table: Mapping[type[BaseException], type[PortsideError]]) -> Iterator[None]:
+    """Translate foreign exceptions raised inside into ours, once, in the adapter that knows them."""
+    try:
+        yield
+    except tuple(table) as error:
+        for foreign, ours in table.items():
+            if isinstance(error, foreign):
+                raise ours(f"{type(error).__name__}: {error}") from error
+        raise
