@@ -1,0 +1,1 @@
+"""MCP over HTTP: modern exchanges and legacy sessions on one endpoint."""

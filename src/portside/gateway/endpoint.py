@@ -1,0 +1,200 @@
+"""`/mcp`: from ASGI to the gateway and back, and the choice between the two eras."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, Final, cast
+
+from portside.clock import Clock
+from portside.gateway.exchange import PURPOSE, Exchanges
+from portside.gateway.http import Headers, Incoming, accepts, refuse, reply
+from portside.gateway.options import Options
+from portside.gateway.seal import Seal
+from portside.gateway.sessions import LegacySessions
+from portside.hosting.base import Host, Link
+from portside.state.base import Sessions, Streams
+from portside.wire import classify, headers, message, methods, refusal, revisions
+from portside.wire.message import Message
+from portside.wire.refusal import Refusal
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+ALLOW: Final = (b"allow", b"GET, POST, DELETE")
+
+_log = logging.getLogger("portside.gateway")
+
+
+class AsgiOut:
+    """`Outgoing` on an ASGI server."""
+
+    __slots__ = ("_receive", "_send")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+
+    async def start(self, status: int, headers: Headers) -> None:
+        await self._send({"type": "http.response.start", "status": status, "headers": list(headers)})
+
+    async def write(self, body: bytes, *, more: bool) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+class Gateway:
+    """The MCP endpoint of one hosted server, an ASGI application."""
+
+    def __init__(
+        self,
+        host: Host,
+        link: Link,
+        sessions: Sessions,
+        streams: Streams,
+        options: Options,
+        clock: Clock,
+        secrets: Sequence[bytes] = (),
+    ) -> None:
+        self.exchanges = Exchanges(link, options, Seal(PURPOSE, secrets))
+        self.legacy = LegacySessions(host, sessions, streams, options, clock)
+        self._sweeper: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        host: Host,
+        sessions: Sessions,
+        streams: Streams,
+        options: Options,
+        clock: Clock,
+        secrets: Sequence[bytes] = (),
+    ) -> "Gateway":
+        """Return a gateway in front of a started host."""
+        gateway = cls(host, await host.open(None, _Nobody()), sessions, streams, options, clock, secrets)
+        gateway._sweeper = asyncio.create_task(gateway.legacy.sweep(), name="session-sweep")
+        return gateway
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        raw: Headers = scope["headers"]
+        incoming = Incoming(
+            method=scope["method"],
+            headers=dict(raw),
+            raw_headers=raw,
+            body=scope.get("portside.body", b""),
+            record=scope["portside.record"],
+            client=scope.get("client"),
+            scheme=scope.get("scheme", "http"),
+            path=scope["path"],
+            principal=scope.get("portside.principal"),
+        )
+        release = scope.get("portside.release")
+        if release is not None:
+            incoming.release = release
+        await self.answer(incoming, AsgiOut(receive, send))
+
+    async def answer(self, incoming: Incoming, out: AsgiOut) -> None:
+        """Answer one HTTP request to the endpoint."""
+        try:
+            if incoming.method == "POST":
+                await self._post(incoming, out)
+            elif incoming.method in ("GET", "DELETE"):
+                await self._stream_or_end(incoming, out)
+            else:
+                incoming.record.outcome = "refused"
+                await reply(out, 405, headers=[ALLOW])
+        except Refusal as refused:
+            await refuse(out, incoming.record, refused)
+
+    async def _post(self, incoming: Incoming, out: AsgiOut) -> None:
+        _check_content(incoming)
+        sent = message.parse(incoming.body)
+        record = incoming.record
+        if isinstance(sent, tuple):
+            record.era, record.rpc_method = "legacy", "batch"
+            await self.legacy.post_batch(incoming, out, sent)
+            return
+        if sent.kind != "response":
+            record.rpc_method = methods.label(sent.method)
+            record.name = _name(sent)
+        if not classify.is_modern(sent, incoming.headers):
+            record.era = "legacy"
+            await self.legacy.post(incoming, out, sent)
+        elif sent.kind == "notification":
+            # The modern core defines none that a server would act on; a client cancels by leaving.
+            record.era = "modern"
+            classify.modern_notification(sent, incoming.headers)
+            await reply(out, 202)
+        else:
+            record.era = "modern"
+            await self.exchanges.serve(incoming, out, sent)
+
+    async def _stream_or_end(self, incoming: Incoming, out: AsgiOut) -> None:
+        version = incoming.headers.get(headers.VERSION)
+        if version is not None and version.decode("latin-1") in revisions.MODERN:
+            incoming.record.era, incoming.record.outcome = "modern", "refused"
+            await reply(out, 405, headers=[(b"allow", b"POST")])
+            return
+        incoming.record.era = "legacy"
+        if incoming.method == "GET":
+            await self.legacy.get(incoming, out)
+        else:
+            await self.legacy.delete(incoming, out)
+
+    # -- for whoever runs the process -----------------------------------------------------------
+
+    @property
+    def calls_in_flight(self) -> int:
+        """How many calls are being answered, subscriptions and calls waiting for their user aside."""
+        modern = sum(
+            1 for one in self.exchanges.running if one.asked.method != methods.LISTEN and not one.is_waiting
+        )
+        return modern + sum(len(session.calls) for session in self.legacy.live.values())
+
+    @property
+    def open_streams(self) -> int:
+        """How many streams stay open without a call: subscriptions and standalone streams."""
+        listening = sum(1 for one in self.exchanges.running if one.asked.method == methods.LISTEN)
+        return listening + sum(session.open_streams for session in self.legacy.live.values())
+
+    async def end_streams(self) -> None:
+        """End subscriptions with their completion and standalone streams with a hint when to reconnect."""
+        await self.exchanges.end_listening()
+        self.legacy.hint_and_end_streams()
+
+    async def close(self) -> None:
+        """Cancel what still runs and end every session."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self.exchanges.cancel_suspended()
+        for running in list(self.exchanges.running):
+            running.cancel()
+        await self.legacy.close()
+
+
+class _Nobody:
+    """The connection's channel of modern exchanges, which have no connection."""
+
+    async def notify(self, message: Message) -> None:
+        _log.debug("dropped %s: modern exchanges have no connection", message.method)
+
+    async def request(self, message: Message) -> Message:
+        raise Refusal(refusal.INVALID_REQUEST, "modern exchanges have no connection to ask on")
+
+
+def _check_content(incoming: Incoming) -> None:
+    kind = incoming.headers.get(b"content-type", b"")
+    if kind.partition(b";")[0].strip().lower() != b"application/json":
+        raise Refusal(refusal.INVALID_REQUEST, "the body must be application/json", status=415)
+    if not (accepts(incoming, b"application/json") or accepts(incoming, b"text/event-stream")):
+        raise Refusal(
+            refusal.INVALID_REQUEST, "accept application/json and text/event-stream, as MCP clients must", status=406
+        )
+
+
+def _name(sent: Message) -> str | None:
+    parameter = methods.NAME_PARAMETER.get(sent.method)
+    value = sent.params.get(parameter) if parameter is not None and sent.params else None
+    return cast("str", value) if isinstance(value, str) else None

@@ -1,0 +1,76 @@
+"""What the gateway knows of HTTP: a request as plain values, and somewhere to write the response. No ASGI."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import msgspec
+
+from portside.observe.record import Record
+from portside.wire.message import Id
+from portside.wire.refusal import Refusal
+
+JSON: Final = (b"content-type", b"application/json")
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+def _nothing() -> None:
+    return
+
+
+@dataclass(slots=True)
+class Incoming:
+    """One HTTP request. `headers` holds the last value of each lower-case name; `release` gives its admission back."""
+
+    method: str
+    headers: Mapping[bytes, bytes]
+    raw_headers: Headers
+    body: bytes
+    record: Record
+    client: tuple[str, int] | None = None
+    scheme: str = "http"
+    path: str = "/mcp"
+    principal: str | None = None
+    release: Callable[[], None] = field(default=_nothing)
+
+
+class Outgoing(Protocol):
+    """The response to one request: `start` once, `write` until `more` is False."""
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send status and headers."""
+        ...
+
+    async def write(self, body: bytes, *, more: bool) -> None:
+        """Send a part of the body. Waits while the client reads slowly; does nothing once it has left."""
+        ...
+
+    async def gone(self) -> None:
+        """Return when the client has left."""
+        ...
+
+
+def accepts(incoming: Incoming, kind: bytes) -> bool:
+    """Say whether the `Accept` header admits `application/json` or `text/event-stream`; absent means anything."""
+    accept = incoming.headers.get(b"accept")
+    if accept is None or b"*/*" in accept:
+        return True
+    return kind in accept.lower() or kind.partition(b"/")[0] + b"/*" in accept.lower()
+
+
+async def reply(out: Outgoing, status: int, body: bytes = b"", headers: Headers = ()) -> None:
+    """Send a whole response; JSON where it has a body."""
+    length = (b"content-length", str(len(body)).encode())
+    await out.start(status, [JSON, length, *headers] if body else [length, *headers])
+    await out.write(body, more=False)
+
+
+async def refuse(out: Outgoing, record: Record, refusal: Refusal, id: Id | None = None) -> None:
+    """Answer with a refusal's JSON-RPC error; `id` is null where none could be read (JSON-RPC 2.0 §5)."""
+    record.outcome, record.error_code, record.error = "refused", refusal.code, refusal.message
+    error: dict[str, object] = {"code": refusal.code, "message": refusal.message}
+    if refusal.data is not None:
+        error["data"] = refusal.data
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": id if id is not None else refusal.id, "error": error})
+    await reply(out, refusal.status, body, [(name.encode(), value.encode()) for name, value in refusal.headers.items()])

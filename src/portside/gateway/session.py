@@ -1,0 +1,447 @@
+"""One legacy session: its calls, its streams, and the questions its server asks."""
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, cast
+
+from portside.errors import HostGone, NoBackChannel
+from portside.gateway.answer import Answer
+from portside.gateway.http import Headers, Incoming, Outgoing
+from portside.gateway.options import Options
+from portside.gateway.stream import EventStream
+from portside.hosting.base import Back, Call, Link
+from portside.state.base import SessionRecord, Streams
+from portside.wire import message, methods, refusal, revisions, sse, translate
+from portside.wire.message import Id, Message
+from portside.wire.refusal import Refusal
+
+STANDALONE: Final = "0"
+"""The stream a GET opens: what the server says outside any call."""
+
+MAX_ROUNDS: Final = 32
+"""How often one call may come back with questions before it is given up."""
+
+MAX_WAITING: Final = 64
+"""Events kept for a session's standalone stream while no client listens on it."""
+
+
+def hashed(session_id: str) -> str:
+    """Return what logs and metrics may know of a session id."""
+    return hashlib.sha256(session_id.encode()).hexdigest()[:12]
+
+
+class Channel:
+    """One resumable stream of a session: events are stored before they are written, whoever is listening.
+
+    A client that comes back gets what it missed from the store, then what happens next, each event exactly once.
+    """
+
+    __slots__ = ("_events", "_is_replaying", "_last", "_session", "_sink", "_waiting", "id", "is_finished")
+
+    def __init__(self, session: str, id: str, events: Streams) -> None:
+        self.id = id
+        self.is_finished = False
+        self._session = session
+        self._events = events
+        self._sink: EventStream | None = None
+        self._is_replaying = False
+        self._last = 0
+        self._waiting: deque[bytes] | None = None
+
+    @property
+    def has_listener(self) -> bool:
+        """Whether somebody is connected to this stream now."""
+        return self._sink is not None and not self._sink.is_closed
+
+    async def append(self, data: bytes) -> tuple[str, bytes]:
+        """Store one message and return its event id and the block to write."""
+        event_id = await self._events.append(self._session, self.id, data)
+        return event_id, sse.message(data, id=event_id)
+
+    async def emit(self, data: bytes) -> None:
+        """Store one message and send it to whoever listens; on a standalone stream it waits for a listener."""
+        event_id, block = await self.append(data)
+        if self._sink is None or self._sink.is_closed:
+            if self.id == STANDALONE:
+                self._waiting = self._waiting if self._waiting is not None else deque(maxlen=MAX_WAITING)
+                self._waiting.append(block)
+        elif not self._is_replaying and _sequence(event_id) > self._last:
+            self._last = _sequence(event_id)
+            self._sink.post(block)
+
+    def listen(self, sink: EventStream) -> None:
+        """Make `sink` the listener; the newest one gets the events, each on one connection only."""
+        self._sink = sink
+        for block in self._waiting or ():
+            sink.post(block)
+        self._waiting = None
+
+    async def resume(self, sink: EventStream, event_id: str) -> None:
+        """Replay what followed `event_id` into `sink`, then go on live."""
+        self._sink, self._is_replaying, self._waiting = sink, True, None
+        self._last = _sequence(event_id)
+        while True:
+            tail = await self._events.after(self._session, f"{self.id}.{self._last}")
+            if tail is None or not tail.events:
+                break
+            for event in tail.events:
+                await sink.write(sse.message(event.data, id=event.id))
+                self._last = _sequence(event.id)
+        self._is_replaying = False
+
+    def leave(self, sink: EventStream) -> None:
+        """Forget a listener that has gone; a newer one stays."""
+        if self._sink is sink:
+            self._sink = None
+
+    def finish(self) -> None:
+        """End the stream: its call has been answered."""
+        self.is_finished = True
+        if self._sink is not None and not self._is_replaying:
+            self._sink.end_soon()
+
+    def end(self, block: bytes = b"") -> None:
+        """Close the listener's connection, with a last block."""
+        if self._sink is not None:
+            self._sink.end_soon(block)
+
+
+def _sequence(event_id: str) -> int:
+    return int(event_id.rpartition(".")[2])
+
+
+class LegacyAnswer(Answer):
+    """The answer to one POST of a session. Once it is a stream, its events can be asked for again."""
+
+    __slots__ = ("_channel", "_primed", "_retry_ms")
+
+    def __init__(
+        self,
+        incoming: Incoming,
+        out: Outgoing,
+        options: Options,
+        *,
+        channel: Channel,
+        is_primed: bool,
+        headers: Headers = (),
+    ) -> None:
+        super().__init__(incoming, out, options, on_gone=self._left, headers=headers)
+        self._channel = channel
+        self._primed = is_primed
+        self._retry_ms = options.retry_ms
+
+    async def primed(self, stream: EventStream) -> None:
+        if self._primed:
+            event_id, _ = await self._channel.append(b"")
+            await stream.write(sse.priming(event_id, self._retry_ms))
+        self._channel.listen(stream)
+
+    async def write(self, data: bytes) -> None:
+        await self.commit()
+        await self._channel.emit(data)
+
+    async def finish(self, message_: Message, *, status: int | None = None) -> None:
+        if self._opening is None:
+            await super().finish(message_, status=status)
+            return
+        stream = await self.commit()
+        self.note(message_)
+        await self._channel.emit(message_.encode())
+        self._channel.finish()
+        await stream.finished()
+        self.release()
+
+    async def close_stream(self) -> None:
+        """End the connection in the middle of the call; its client comes back for the rest (SEP-1699)."""
+        stream = await self.commit()
+        stream.end_soon(sse.retry(self._retry_ms))
+
+    def status(self, message_: Message) -> int:
+        return 200
+
+    def _left(self) -> None:
+        """Disconnecting does not cancel a legacy call (MCP 2025-11-25, Transports)."""
+        if self.stream is not None:
+            self._channel.leave(self.stream)
+
+
+class Session:
+    """The live part of one legacy session, in the process that owns it."""
+
+    __slots__ = (
+        "_asked",
+        "_events",
+        "_options",
+        "_streams",
+        "calls",
+        "channels",
+        "hash",
+        "is_ended",
+        "last_used",
+        "link",
+        "open_streams",
+        "questions",
+        "record",
+        "standalone",
+    )
+
+    def __init__(self, record: SessionRecord, events: Streams, options: Options, *, now: float) -> None:
+        self.record = record
+        self.hash = hashed(record.id)
+        self.link: Link | None = None
+        self.calls: dict[Id, asyncio.Task[Message]] = {}
+        self.channels: dict[str, Channel] = {}
+        self.questions: dict[Id, asyncio.Future[Message]] = {}
+        self.standalone = Channel(record.id, STANDALONE, events)
+        self.open_streams = 0
+        self.last_used = now
+        self.is_ended = False
+        self._events = events
+        self._options = options
+        self._streams = 0
+        self._asked = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something keeps the session from being idle."""
+        return bool(self.calls) or self.open_streams > 0
+
+    # -- the connection's own channel, as a Back ------------------------------------------------
+
+    async def notify(self, message: Message) -> None:
+        """Send a notification on the standalone stream."""
+        await self.standalone.emit(message.encode())
+
+    async def request(self, message: Message) -> Message:
+        """Ask the client on the standalone stream."""
+        return await self.ask(message, self.standalone.emit)
+
+    async def ask(self, question: Message, emit: Callable[[bytes], Any]) -> Message:
+        """Send a question and wait for the client's response, which comes in a POST of its own.
+
+        Raises NoBackChannel where the client declared no such capability, or where the session ends first.
+        """
+        capabilities = self.record.initialize.get("capabilities")
+        lacking = (
+            translate.lacks_capability(question.method, question.params, capabilities)
+            if question.method in methods.QUESTION_CAPABILITY and self.record.initialize
+            else None
+        )
+        if lacking is not None:
+            raise NoBackChannel(f"the client declared no {lacking!r} capability")
+        if self.is_ended:
+            raise NoBackChannel("the session has ended")
+        self._asked += 1
+        # Never numeric: the SDK correlates ids that read as integers with its own counter.
+        id_ = f"portside-{self._asked}"
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self.questions[id_] = answer
+        try:
+            await emit(message.request(id_, question.method, question.params).encode())
+            return await answer
+        finally:
+            self.questions.pop(id_, None)
+
+    # -- what the client sends ------------------------------------------------------------------
+
+    def take_response(self, response: Message) -> None:
+        """Hand a client's response to whoever asked; one that nobody waits for is dropped."""
+        waiting = self.questions.get(response.id) if response.id is not None else None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(response)
+
+    async def take_notification(self, told: Message, call: Call) -> None:
+        """Act on a client's notification and pass it on."""
+        if told.method == "notifications/initialized":
+            self.record = replace(self.record, is_initialized=True)
+        if told.method == "notifications/cancelled":
+            id_ = (told.params or {}).get("requestId")
+            task = self.calls.get(cast("Id", id_)) if isinstance(id_, str | int) else None
+            if task is not None:
+                task.cancel()
+        if self.link is not None:
+            await self.link.notify(told, call)
+
+    async def serve(self, incoming: Incoming, out: Outgoing, asked: Message, call: Call) -> None:
+        """Answer one request. It goes on if its client leaves; `notifications/cancelled` ends it."""
+        if cast("Id", asked.id) in self.calls:
+            raise Refusal(refusal.INVALID_REQUEST, "a request with this id is still running", status=400, id=asked.id)
+        channel = self.open_channel()
+        answer = LegacyAnswer(
+            incoming, out, self._options, channel=channel, is_primed=revisions.is_primed(self.record.revision)
+        )
+        call.close_stream = answer.close_stream
+        call.close_standalone = self._close_standalone
+        try:
+            reply = await self.run(asked, CallBack(self, answer), call)
+            if reply is None:
+                incoming.record.outcome = "cancelled"
+                await answer.finish_silently()
+            else:
+                await answer.finish(reply)
+        finally:
+            answer.release()
+            await self.close_channel(channel)
+
+    def open_channel(self) -> Channel:
+        """Return the channel of one more POST."""
+        self._streams += 1
+        channel = self.channels[str(self._streams)] = Channel(self.record.id, str(self._streams), self._events)
+        return channel
+
+    async def close_channel(self, channel: Channel) -> None:
+        """Forget the channel of a POST that was answered; the last one of an ended session takes the events along."""
+        self.channels.pop(channel.id, None)
+        if self.is_ended and not self.channels:
+            await self._events.drop(self.record.id)
+
+    async def _close_standalone(self) -> None:
+        self.hint_and_end_streams()
+
+    async def run(self, asked: Message, back: Back, call: Call) -> Message | None:
+        """Return the response to one request, None where its client cancelled it."""
+        loop = asyncio.get_running_loop()
+        id_ = cast("Id", asked.id)
+        task = self.calls[id_] = loop.create_task(self._request(asked, back, call), name="call")
+        timed_out = False
+
+        def time_out() -> None:
+            nonlocal timed_out
+            timed_out = True
+            task.cancel()
+
+        deadline = loop.call_later(self._options.call_timeout_s, time_out)
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        finally:
+            deadline.cancel()
+            self.calls.pop(id_, None)
+        if task.cancelled():
+            if not timed_out:
+                return self._ended_reply(id_) if self.is_ended else None
+            seconds = self._options.call_timeout_s
+            return message.failure(
+                id_, refusal.CALL_TIMED_OUT, f"the call took longer than {seconds:g} s and was cancelled"
+            )
+        return task.result()
+
+    def _ended_reply(self, id_: Id) -> Message:
+        return message.failure(id_, refusal.INTERNAL_ERROR, "the session ended before the call did")
+
+    async def _request(self, asked: Message, back: Back, call: Call) -> Message:
+        """Call the server; while it answers with questions, ask the client and call again."""
+        link = cast("Link", self.link)
+        try:
+            reply = await link.request(asked, back, call)
+            for _ in range(MAX_ROUNDS):
+                if asked.method not in methods.MAY_ASK or not translate.is_input_required(reply.result):
+                    return reply
+                reply = await self._ask_and_retry(asked, cast("dict[str, Any]", reply.result), back, call)
+        except HostGone as error:
+            return message.failure(asked.id, refusal.INTERNAL_ERROR, error.message)
+        return message.failure(
+            asked.id, refusal.INTERNAL_ERROR, f"the server still asked for input after {MAX_ROUNDS} rounds"
+        )
+
+    async def _ask_and_retry(self, asked: Message, result: dict[str, Any], back: Back, call: Call) -> Message:
+        try:
+            questions = translate.questions(result)
+            replies = await asyncio.gather(
+                *(back.request(message.request(0, method, params)) for method, params in questions.values())
+            )
+        except (NoBackChannel, ValueError) as error:
+            return message.failure(asked.id, refusal.INVALID_REQUEST, f"the server asked for input, but {error}")
+        for key, reply in zip(questions, replies, strict=True):
+            if reply.error is not None:
+                text = f"the client refused {key!r}: {reply.error['message']}"
+                return message.failure(asked.id, refusal.INTERNAL_ERROR, text)
+        answers = {key: reply.result for key, reply in zip(questions, replies, strict=True)}
+        again = message.request(cast("Id", asked.id), asked.method, translate.retried(asked.params, result, answers))
+        return await cast("Link", self.link).request(again, back, call)
+
+    # -- streams --------------------------------------------------------------------------------
+
+    async def listen(self, incoming: Incoming, out: Outgoing, event_id: str | None) -> None:
+        """Keep a GET stream open until its client leaves or the stream ends.
+
+        Raises Refusal where `event_id` is none that this session could resume from.
+        """
+        tail = await self._events.after(self.record.id, event_id) if event_id is not None else None
+        if event_id is not None and tail is None:
+            raise Refusal(
+                refusal.INVALID_REQUEST, "Last-Event-ID is no event of this session that is still kept", status=400
+            )
+        options = self._options
+        stream = EventStream(out, keepalive_s=options.keepalive_s, max_backlog=options.max_stream_backlog)
+        session = (b"mcp-session-id", self.record.id.encode())
+        self.open_streams += 1
+        try:
+            await stream.open(incoming, [session])
+            channel = self.standalone
+            if tail is None or event_id is None:
+                channel.listen(stream)
+            else:
+                channel = self._channel(tail.stream)
+                await channel.resume(stream, event_id)
+                if channel.is_finished:
+                    await stream.close()
+                    return
+            await stream.until_over(out)
+            channel.leave(stream)
+        finally:
+            stream.stop()
+            self.open_streams -= 1
+
+    def _channel(self, stream: str) -> Channel:
+        """Return the channel of a stream; one whose call was answered before is only there to be replayed."""
+        if stream == STANDALONE:
+            return self.standalone
+        known = self.channels.get(stream)
+        if known is None:
+            known = Channel(self.record.id, stream, self._events)
+            known.is_finished = True
+        return known
+
+    def hint_and_end_streams(self) -> None:
+        """Close the standalone stream, telling its client when to come back."""
+        self.standalone.end(sse.retry(self._options.retry_ms))
+
+    async def end(self) -> None:
+        """Cancel what runs, close what is open, forget the events. May be called twice."""
+        self.is_ended = True
+        for waiting in list(self.questions.values()):
+            if not waiting.done():
+                waiting.set_exception(NoBackChannel("the session has ended"))
+        for task in list(self.calls.values()):
+            task.cancel()
+        self.standalone.end()
+        for channel in list(self.channels.values()):
+            if not self.calls:
+                channel.end()
+        if self.link is not None:
+            await self.link.close()
+        await self._events.drop(self.record.id)
+
+
+class CallBack:
+    """The channel back to the client of one call: its own stream."""
+
+    def __init__(self, session: Session, answer: Answer) -> None:
+        self._session = session
+        self._answer = answer
+
+    async def notify(self, message: Message) -> None:
+        """Send a notification on the call's stream."""
+        await self._answer.event(message)
+
+    async def request(self, message: Message) -> Message:
+        """Ask the client on the call's stream."""
+        if not self._answer.may_stream:
+            raise NoBackChannel("the client accepts no stream on this request")
+        return await self._session.ask(message, self._answer.write)

@@ -1,0 +1,216 @@
+"""All legacy sessions of this process: opening, finding, ending, and forgetting idle ones."""
+
+import asyncio
+import secrets
+from typing import Any, cast
+
+from portside.clock import Clock
+from portside.gateway import http
+from portside.gateway.http import Incoming, Outgoing, reply
+from portside.gateway.options import Options
+from portside.gateway.session import CallBack, LegacyAnswer, Session
+from portside.hosting.base import Call, Host
+from portside.state.base import SessionRecord, Streams
+from portside.state.base import Sessions as SessionStore
+from portside.wire import classify, headers, message, refusal, revisions, sse
+from portside.wire.message import Message
+from portside.wire.refusal import Refusal
+
+SWEEP_S = 15.0
+
+
+class LegacySessions:
+    """The handshake era: POST, GET and DELETE with `Mcp-Session-Id`."""
+
+    def __init__(self, host: Host, store: SessionStore, events: Streams, options: Options, clock: Clock) -> None:
+        self.live: dict[str, Session] = {}
+        self._host = host
+        self._store = store
+        self._events = events
+        self._options = options
+        self._clock = clock
+
+    # -- POST -----------------------------------------------------------------------------------
+
+    async def post(self, incoming: Incoming, out: Outgoing, sent: Message) -> None:
+        """Take one message of the handshake era. Raises Refusal."""
+        classify.legacy_revision(sent, incoming.headers)
+        if sent.kind == "request" and sent.method == "initialize":
+            await self._initialize(incoming, out, sent)
+            return
+        session = self._find(incoming, sent)
+        call = self._call(incoming, session)
+        session.last_used = self._clock.monotonic()
+        if sent.kind == "request":
+            await session.serve(incoming, out, sent, call)
+        else:
+            await self._take(session, sent, call)
+            await reply(out, 202)
+        session.last_used = self._clock.monotonic()
+
+    async def post_batch(self, incoming: Incoming, out: Outgoing, batch: tuple[Message, ...]) -> None:
+        """Take a batch, which exists in one revision only; its requests are answered together, as JSON or a stream."""
+        if any(one.method == "initialize" for one in batch):
+            raise Refusal(refusal.INVALID_REQUEST, "initialize must not be part of a batch")
+        session = self._find(incoming, batch[0])
+        if session.record.revision != revisions.WITH_BATCHES:
+            raise Refusal(
+                refusal.INVALID_REQUEST,
+                f"batches exist in revision {revisions.WITH_BATCHES} only; this session speaks {session.record.revision}",
+            )
+        call = self._call(incoming, session)
+        for one in batch:
+            if one.kind != "request":
+                await self._take(session, one, call)
+        asked = [one for one in batch if one.kind == "request"]
+        if not asked:
+            await reply(out, 202)
+            return
+        await self._answer_batch(incoming, out, session, asked, call)
+
+    async def _answer_batch(
+        self, incoming: Incoming, out: Outgoing, session: Session, asked: list[Message], call: Call
+    ) -> None:
+        ids = [one.id for one in asked]
+        if len(set(ids)) != len(ids) or any(id_ in session.calls for id_ in ids if id_ is not None):
+            raise Refusal(refusal.INVALID_REQUEST, "a request id of this batch is used twice or still running")
+        channel = session.open_channel()
+        answer = LegacyAnswer(incoming, out, self._options, channel=channel, is_primed=False)
+        back = CallBack(session, answer)
+        try:
+            replies = await asyncio.gather(*(session.run(one, back, call) for one in asked))
+            given = [one for one in replies if one is not None]
+            if answer.is_stream:
+                for one in given[:-1]:
+                    await answer.write(one.encode())
+                await answer.finish(given[-1]) if given else await answer.finish_silently()
+            else:
+                answer.release()
+                await reply(out, 200, b"[" + b",".join(one.encode() for one in given) + b"]")
+        finally:
+            answer.release()
+            await session.close_channel(channel)
+
+    async def _take(self, session: Session, sent: Message, call: Call) -> None:
+        if sent.kind == "response":
+            session.take_response(sent)
+        else:
+            await session.take_notification(sent, call)
+
+    async def _initialize(self, incoming: Incoming, out: Outgoing, asked: Message) -> None:
+        if len(self.live) >= self._options.max_sessions:
+            raise Refusal(
+                refusal.INTERNAL_ERROR,
+                "too many sessions are open",
+                status=503,
+                id=asked.id,
+                headers={"retry-after": "5"},
+            )
+        params = asked.params or {}
+        revision = revisions.negotiate(params.get("protocolVersion"))
+        record = SessionRecord(
+            id=secrets.token_hex(16),
+            revision=revision,
+            initialize=params,
+            principal=incoming.principal,
+            created=self._clock.now(),
+        )
+        session = Session(record, self._events, self._options, now=self._clock.monotonic())
+        session.link = await self._host.open(record, session)
+        # Known before the handshake is over: a client that leaves meanwhile must not leave a link behind.
+        self.live[record.id] = session
+        incoming.record.session, incoming.record.revision = session.hash, revision
+        is_open = False
+        try:
+            answer = await session.link.request(asked, session, self._call(incoming, session))
+            if answer.result is not None:
+                await self._store.save(record)
+                is_open = True
+                await reply(out, 200, answer.encode(), [(headers.SESSION, record.id.encode())])
+            else:
+                error = cast("dict[str, Any]", answer.error)
+                raise Refusal(error["code"], error["message"], data=error.get("data"), status=200, id=asked.id)
+        finally:
+            if not is_open:
+                await self.end(session)
+
+    # -- GET and DELETE -------------------------------------------------------------------------
+
+    async def get(self, incoming: Incoming, out: Outgoing) -> None:
+        """Open the standalone stream, or resume a stream after `Last-Event-ID`. Raises Refusal."""
+        if not http.accepts(incoming, sse.CONTENT_TYPE):
+            raise Refusal(refusal.INVALID_REQUEST, "GET opens a stream: accept text/event-stream", status=406)
+        probe = message.notification("")
+        classify.legacy_revision(probe, incoming.headers)
+        session = self._find(incoming, probe)
+        last = incoming.headers.get(headers.LAST_EVENT)
+        await session.listen(incoming, out, last.decode("latin-1") if last is not None else None)
+        session.last_used = self._clock.monotonic()
+
+    async def delete(self, incoming: Incoming, out: Outgoing) -> None:
+        """End a session at its client's wish. Raises Refusal."""
+        session = self._find(incoming, message.notification(""))
+        await self.end(session)
+        await reply(out, 200)
+
+    # -- all of them ----------------------------------------------------------------------------
+
+    async def end(self, session: Session) -> None:
+        """End one session and free all it holds."""
+        self.live.pop(session.record.id, None)
+        await self._store.remove(session.record.id)
+        await session.end()
+
+    async def sweep(self) -> None:
+        """End sessions that were idle for too long, again and again until cancelled."""
+        while True:
+            await asyncio.sleep(min(SWEEP_S, self._options.session_idle_s / 2))
+            await self.end_idle()
+
+    async def end_idle(self) -> int:
+        """End the sessions that are idle now; return how many."""
+        oldest = self._clock.monotonic() - self._options.session_idle_s
+        idle = [one for one in self.live.values() if one.last_used < oldest and not one.is_busy]
+        for session in idle:
+            await self.end(session)
+        return len(idle)
+
+    def hint_and_end_streams(self) -> None:
+        """Close every standalone stream with a hint when to reconnect: this process is about to go."""
+        for session in list(self.live.values()):
+            session.hint_and_end_streams()
+
+    async def close(self) -> None:
+        """End every session."""
+        for session in list(self.live.values()):
+            await self.end(session)
+
+    def _find(self, incoming: Incoming, sent: Message) -> Session:
+        raw = incoming.headers.get(headers.SESSION)
+        if raw is None:
+            raise Refusal(
+                refusal.INVALID_REQUEST,
+                "Missing session ID: send initialize first, then the Mcp-Session-Id header it answered with",
+                status=400,
+                id=sent.id,
+            )
+        session = self.live.get(raw.decode("latin-1"))
+        # Somebody else's session looks like none at all (MCP security best practices, Session Hijacking).
+        if session is None or session.record.principal != incoming.principal:
+            raise Refusal(refusal.INVALID_REQUEST, "Session not found", status=404, id=sent.id)
+        incoming.record.session, incoming.record.revision = session.hash, session.record.revision
+        return session
+
+    def _call(self, incoming: Incoming, session: Session) -> Call:
+        initialize = session.record.initialize
+        return Call(
+            era="legacy",
+            revision=session.record.revision,
+            headers=incoming.raw_headers,
+            capabilities=initialize.get("capabilities"),
+            client_info=initialize.get("clientInfo"),
+            principal=incoming.principal,
+            client=incoming.client,
+            scheme=incoming.scheme,
+            path=incoming.path,
+        )

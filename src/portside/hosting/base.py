@@ -1,0 +1,107 @@
+"""The shape of a hosted server: a Host that opens Links, each a way to call it and to hear what it says meanwhile."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from portside.state.base import SessionRecord
+from portside.wire.message import Message
+from portside.wire.revisions import Era
+
+
+@dataclass(slots=True)
+class Call:
+    """What an adapter needs to know of one exchange to set the hosted SDK's own context.
+
+    `headers` are the raw request headers, names in lower case. `close_stream` ends the response stream of a legacy
+    call early, so that its client reconnects and polls (SEP-1699); None where there is nothing to resume.
+    """
+
+    era: Era
+    revision: str
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    capabilities: Any = None
+    client_info: Any = None
+    principal: str | None = None
+    client: tuple[str, int] | None = None
+    scheme: str = "http"
+    path: str = "/mcp"
+    close_stream: Callable[[], Awaitable[None]] | None = None
+    close_standalone: Callable[[], Awaitable[None]] | None = None
+
+
+class Back(Protocol):
+    """What the hosted server may say on one channel: to the sender of a request, or on the connection as a whole."""
+
+    async def notify(self, message: Message) -> None:
+        """Pass a notification on, or drop it where nobody listens."""
+        ...
+
+    async def request(self, message: Message) -> Message:
+        """Ask the client and return its response. Raises NoBackChannel where nobody can answer."""
+        ...
+
+
+class Link(Protocol):
+    """A way to call a hosted server: one for each legacy session, one shared by all modern exchanges."""
+
+    async def request(self, message: Message, back: Back, call: Call) -> Message:
+        """Return the response, an error answer included. Raises HostGone. Cancelling it cancels the call."""
+        ...
+
+    async def notify(self, message: Message, call: Call) -> None:
+        """Hand over a notification; what the server makes of it is not told."""
+        ...
+
+    async def close(self) -> None:
+        """Free what the link holds. May be called twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What was found: for the start banner, `portside check` and the logs. `paths` maps a tool to how it is called."""
+
+    name: str
+    family: str
+    version: str
+    eras: tuple[Era, ...]
+    paths: dict[str, str] = field(default_factory=dict[str, str])
+    notices: tuple[str, ...] = ()
+
+
+class Host(Protocol):
+    """One running MCP server, however it runs."""
+
+    @property
+    def description(self) -> Description:
+        """What this server is; known once it has started."""
+        ...
+
+    async def open(self, session: SessionRecord | None, back: Back) -> Link:
+        """Return a link for a legacy session, or for stateless exchanges where `session` is None.
+
+        `back` is the connection's own channel, for what the server says outside any request.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Return where the server still answers; raises HostGone where it does not."""
+        ...
+
+    async def close(self) -> None:
+        """End the server's lifespan. May be called twice."""
+        ...
+
+
+class PythonHost(Host, Protocol):
+    """A server object of this interpreter: it must be started, and may bring HTTP routes of its own."""
+
+    @property
+    def routes(self) -> Sequence[Any]:
+        """Starlette routes the object brings beside MCP."""
+        ...
+
+    async def start(self) -> None:
+        """Enter the server's lifespan. Raises StartFailed where the object brings what cannot be honoured."""
+        ...

@@ -1,0 +1,48 @@
+"""Hosting fastmcp 4 servers: the SDK v2 kernel below, fastmcp's own middleware and visibility rules on every call."""
+
+from typing import Any, Literal, cast
+
+from fastmcp import FastMCP
+from fastmcp.server.context import _current_transport  # pyright: ignore[reportPrivateUsage]
+from starlette.routing import BaseRoute, Route
+
+from portside.errors import StartFailed
+from portside.hosting.python_v2 import PythonV2Host
+
+
+class FastmcpHost(PythonV2Host):
+    """One fastmcp 4 object. Its calls stay in the kernel: fastmcp answers them inside its own middleware chain."""
+
+    def __init__(self, server: FastMCP[Any], *, sync_tools: Literal["thread", "loop"] = "thread") -> None:
+        self._server = server
+        super().__init__(
+            cast("Any", server)._mcp_server,
+            dispatch="kernel",
+            sync_tools=sync_tools,
+            family="fastmcp 4",
+            package="fastmcp",
+        )
+
+    def prepare(self) -> None:
+        """Say how the call came: fastmcp trusts whoever is on stdio, and would show them every component."""
+        _current_transport.set("streamable-http")
+
+    def refuse_unserved(self) -> None:
+        """Raise StartFailed where the object brings something that would be dropped in silence."""
+        if self._server.auth is not None:
+            raise StartFailed(
+                f"{self._server.name!r} brings its own authentication (FastMCP(auth=...)), which this version of "
+                "portside does not run",
+                hint="remove auth= and put an authenticating gateway in front",
+            )
+        if not self.in_thread:
+            raise StartFailed(
+                "PORTSIDE_SYNC_TOOLS=loop is not available for fastmcp servers",
+                hint="mark the tool itself: @server.tool(run_in_thread=False)",
+            )
+
+    @property
+    def routes(self) -> list[Route]:
+        """HTTP routes the object brings beside MCP (`@server.custom_route`)."""
+        extra: list[BaseRoute] = self._server._get_additional_http_routes()  # pyright: ignore[reportPrivateUsage]
+        return [route for route in extra if isinstance(route, Route)]

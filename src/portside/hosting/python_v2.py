@@ -1,0 +1,302 @@
+"""Hosting objects of the official Python SDK v2, `MCPServer` and lowlevel `Server`, by direct call."""
+
+import logging
+from importlib.metadata import version
+from typing import Any, Literal, cast
+
+from mcp.server import Server
+from mcp.server.context import ServerRequestContext
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.runner import aclose_shielded
+from mcp.shared.exceptions import MCPError
+from mcp.shared.jsonrpc_dispatcher import handler_exception_to_error_data
+from mcp_types import CallToolRequestParams
+from mcp_types.methods import is_input_required, validate_client_request
+from starlette.routing import Route
+
+from portside.errors import StartFailed
+from portside.hosting import v2_kernel, v2_tools
+from portside.hosting.base import Back, Call, Description
+from portside.hosting.lifespan import Lifespan
+from portside.hosting.v2_kernel import RequestContext, Runner
+from portside.hosting.v2_tools import CompiledTool, ToolTable
+from portside.state.base import SessionRecord
+from portside.wire import classify, message, parameters, refusal
+from portside.wire.message import Message
+from portside.wire.refusal import Refusal
+
+_log = logging.getLogger("portside.hosting")
+
+Dispatch = Literal["compiled", "tool", "kernel"]
+_PLAIN_PARAMS = frozenset({"name", "arguments", "_meta"})
+
+
+class PythonV2Host:
+    """One SDK v2 server object, its lifespan entered once, serving both eras."""
+
+    def __init__(
+        self,
+        server: MCPServer[Any] | Server[Any],
+        *,
+        dispatch: Dispatch = "compiled",
+        sync_tools: Literal["thread", "loop"] = "thread",
+        family: str = "official SDK v2",
+        package: str = "mcp",
+    ) -> None:
+        self.high = server if isinstance(server, MCPServer) else None
+        self.low: Server[Any] = cast("Any", server)._lowlevel_server if isinstance(server, MCPServer) else server
+        self.dispatch: Dispatch = dispatch
+        self.in_thread = sync_tools == "thread"
+        self.tools: ToolTable | None = None
+        self.state: Any = None
+        self.stamp: dict[str, Any] = {}
+        self._family = f"{family} ({type(server).__name__})"
+        self._version = version(package)
+        self._lifespan: Lifespan[Any] | None = None
+        self._schemas: dict[str, tuple[object, tuple[parameters.Declared, ...]]] = {}
+
+    def prepare(self) -> None:
+        """Set what a family keeps in context variables; called at the start of every exchange."""
+
+    async def start(self) -> None:
+        """Refuse what cannot be honoured, enter the server's lifespan, compile its tools. Raises StartFailed."""
+        self.refuse_unserved()
+        self.prepare()
+        self._lifespan = Lifespan(self.low.lifespan(self.low))
+        self.state = await self._lifespan.start()
+        self.stamp = self.low.server_info_stamp
+        if self.high is not None:
+            if not self.in_thread:
+                _call_on_loop(self.high)
+            self.tools = None if self.dispatch == "kernel" else v2_tools.tool_table(self.high)
+
+    def refuse_unserved(self) -> None:
+        """Raise StartFailed where the object brings something that would be dropped in silence."""
+        if self.high is not None and self.high.settings.auth is not None:
+            raise StartFailed(
+                f"{self.high.name!r} brings its own authentication (MCPServer(auth=...)), which this version of "
+                "portside does not run",
+                hint="remove auth= and token_verifier= and put an authenticating gateway in front",
+            )
+
+    @property
+    def routes(self) -> list[Route]:
+        """HTTP routes the object brings beside MCP (`@server.custom_route`)."""
+        return list(cast("Any", self.high)._custom_starlette_routes) if self.high is not None else []
+
+    @property
+    def description(self) -> Description:
+        return Description(
+            name=self.low.name,
+            family=self._family,
+            version=self._version,
+            eras=("modern", "legacy"),
+            paths={name: self._path(name) for name in self._tool_names()},
+        )
+
+    def _tool_names(self) -> list[str]:
+        return [] if self.high is None else list(cast("Any", self.high)._tool_manager._tools)
+
+    def _path(self, name: str) -> str:
+        if self.tools is None:
+            return "kernel"
+        return "compiled" if self.dispatch == "compiled" and self.tools.find(name) is not None else "tool"
+
+    async def open(self, session: SessionRecord | None, back: Back) -> "ModernLink | LegacyLink":
+        return ModernLink(self) if session is None else LegacyLink(self, session, back)
+
+    async def ping(self) -> None:
+        """In process: whoever can ask is answered."""
+
+    async def close(self) -> None:
+        if self._lifespan is not None:
+            lifespan, self._lifespan = self._lifespan, None
+            await lifespan.stop()
+
+    def check_parameters(self, params: dict[str, Any], call: Call) -> None:
+        """Compare mirrored headers with the arguments of a `tools/call`. Raises Refusal -32020."""
+        name, lookup = params.get("name"), self.low.get_tool_input_schema
+        if lookup is None or not isinstance(name, str):
+            return
+        schema = lookup(name)
+        known = self._schemas.get(name)
+        if known is None or known[0] is not schema:
+            known = self._schemas[name] = (schema, parameters.declared(schema))
+            if len(self._schemas) > 10_000:
+                self._schemas.clear()
+        if known[1]:
+            arguments = params.get("arguments")
+            parameters.check(
+                known[1], cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {}, call.headers
+            )
+
+    def plain_call(self, method: str, params: dict[str, Any] | None) -> CompiledTool | None:
+        """Return the compiled tool for a call that needs nothing of the SDK but the tool's own model."""
+        if method != "tools/call" or self.tools is None or self.dispatch != "compiled" or params is None:
+            return None
+        name = params.get("name")
+        if type(name) is not str or not params.keys() <= _PLAIN_PARAMS:
+            return None
+        if self.high is not None and len(self.high.middleware) > 2:
+            return None  # middleware was added while running
+        return self.tools.find(name)
+
+    async def run_compiled(self, tool: CompiledTool, params: dict[str, Any], revision: str) -> dict[str, Any]:
+        """Return the result of a plain tool. Raises MCPError, or ValidationError for malformed params."""
+        validate_client_request("tools/call", revision, params)
+        try:
+            value = await tool.run(params.get("arguments") or {}, in_thread=self.in_thread)
+            return tool.result(value, revision)
+        except ToolError as error:
+            return v2_tools.failed(tool.tool.name, error)
+
+    async def run_tool(self, runner: Runner, context: RequestContext, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the result of a tool that uses the SDK's context, inside the requestState boundary only."""
+        high = self.high
+        boundary = None if high is None else v2_tools.boundary(high)
+        if high is None or boundary is None:
+            return await runner.on_request(context, "tools/call", params)
+        revision = runner.connection.protocol_version
+        validate_client_request("tools/call", revision, params)
+
+        async def handler(request: ServerRequestContext[Any, Any]) -> dict[str, Any]:
+            typed = CallToolRequestParams.model_validate(request.params or {}, by_name=False)
+            tools = Context(
+                request_context=request,
+                mcp_server=high,
+                input_params=typed,
+                subscriptions=cast("Any", high)._subscriptions,
+            )
+            try:
+                result = await high.call_tool(typed.name, typed.arguments or {}, tools)
+            except ToolError as error:
+                return v2_tools.failed(typed.name, error)
+            if is_input_required(result):
+                return v2_kernel.question_result("tools/call", result)
+            return v2_tools.wire_result(result, revision)
+
+        return await boundary(runner.request_context(context, "tools/call", params), handler)
+
+
+class ModernLink:
+    """Stateless exchanges: each request builds what the SDK calls a connection, for itself alone."""
+
+    def __init__(self, host: PythonV2Host) -> None:
+        self._host = host
+
+    async def request(self, message_: Message, back: Back, call: Call) -> Message:
+        host, params = self._host, message_.params or {}
+        host.prepare()
+        try:
+            if message_.method == "tools/call":
+                host.check_parameters(params, call)
+            tool = host.plain_call(message_.method, params)
+            if tool is not None:
+                result = await host.run_compiled(tool, params, call.revision)
+            else:
+                result = await self._run(message_, back, call)
+        except Exception as error:
+            return failure(message_, error)
+        return message.response(message_.id, _stamped(result, host.stamp))
+
+    async def _run(self, message_: Message, back: Back, call: Call) -> dict[str, Any]:
+        host = self._host
+        connection = v2_kernel.modern_connection(back, call)
+        runner = Runner(host.low, connection, host.state)
+        context = RequestContext(message_.id, message_.params, back, call)
+        try:
+            if message_.method == "tools/call" and host.tools is not None:
+                return await host.run_tool(runner, context, message_.params or {})
+            return await runner.on_request(context, message_.method, message_.params)
+        finally:
+            await aclose_shielded(connection)
+
+    async def notify(self, message_: Message, call: Call) -> None:
+        """Drop it: the modern core protocol defines no notification a client may send over HTTP."""
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class LegacyLink:
+    """One legacy session: the SDK's connection, kept from handshake to close."""
+
+    def __init__(self, host: PythonV2Host, session: SessionRecord, back: Back) -> None:
+        self._host = host
+        self._connection = v2_kernel.legacy_connection(back, session.revision, session.id)
+        self._runner = Runner(host.low, self._connection, host.state)
+
+    async def request(self, message_: Message, back: Back, call: Call) -> Message:
+        host, method, params = self._host, message_.method, message_.params
+        host.prepare()
+        try:
+            tool = host.plain_call(method, params) if self._connection.initialize_accepted else None
+            if tool is not None:
+                return message.response(message_.id, await host.run_compiled(tool, params or {}, call.revision))
+            context = RequestContext(message_.id, params, back, call)
+            if method == "tools/call" and host.tools is not None and self._connection.initialize_accepted:
+                result = await host.run_tool(self._runner, context, params or {})
+            else:
+                result = await self._runner.on_request(context, method, params)
+        except Exception as error:
+            return failure(message_, error)
+        return message.response(message_.id, result)
+
+    async def notify(self, message_: Message, call: Call) -> None:
+        self._host.prepare()
+        context = RequestContext(None, message_.params, _Silent(), call)
+        try:
+            await self._runner.on_notify(context, message_.method, message_.params)
+        except Exception:
+            _log.exception("notification handler failed: %s", message_.method)
+
+    async def close(self) -> None:
+        await aclose_shielded(self._connection)
+
+
+class _Silent:
+    """A channel nobody listens on: what answers to a notification has nowhere to go."""
+
+    async def notify(self, message: Message) -> None:
+        return
+
+    async def request(self, message: Message) -> Message:
+        raise MCPError(code=refusal.INVALID_REQUEST, message="a notification has no back channel")
+
+
+def failure(message_: Message, error: Exception) -> Message:
+    """Return the error answer for what a handler raised; what it did not mean to tell stays in the log."""
+    if isinstance(error, Refusal):
+        return message.failure(message_.id, error.code, error.message, error.data)
+    known = handler_exception_to_error_data(error)
+    if known is None:
+        _log.error("request handler failed: %s", message_.method, exc_info=error)
+        return message.failure(message_.id, refusal.INTERNAL_ERROR, "Internal server error")
+    data = known.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return message.failure(message_.id, data["code"], data["message"], data.get("data"))
+
+
+def _stamped(result: dict[str, Any], stamp: dict[str, Any]) -> dict[str, Any]:
+    """Add what every modern result carries, where the handler did not."""
+    result.setdefault("resultType", "complete")
+    meta = result.get("_meta")
+    if meta is None:
+        result["_meta"] = {classify.META_SERVER: stamp}
+    elif isinstance(meta, dict) and cast("dict[str, Any]", meta).get(classify.META_SERVER) is None:
+        result["_meta"] = {**cast("dict[str, Any]", meta), classify.META_SERVER: stamp}
+    return result
+
+
+def _call_on_loop(server: MCPServer[Any]) -> None:
+    """Make the server's sync tools run on the event loop, for code whose objects are bound to one thread."""
+    for tool in cast("Any", server)._tool_manager._tools.values():
+        if not tool.is_async:
+            tool.fn, tool.is_async = _awaitable(tool.fn), True
+
+
+def _awaitable(function: Any) -> Any:
+    async def call(**arguments: Any) -> Any:
+        return function(**arguments)
+
+    return call

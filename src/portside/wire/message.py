@@ -1,0 +1,243 @@
+"""One JSON-RPC message: strict parsing of what clients send, exact encoding of what they get."""
+
+import json
+import math
+import re
+from typing import Any, Final, Literal, cast
+
+import msgspec
+
+from portside.wire import refusal
+from portside.wire.refusal import Refusal
+
+Id = str | int
+Kind = Literal["request", "notification", "response"]
+
+MAX_DEPTH: Final = 64
+MAX_ID_BYTES: Final = 256
+MAX_BATCH: Final = 100
+
+_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_encode = msgspec.json.Encoder().encode
+
+
+class Message:
+    """A parsed head and the raw bytes it came in, so that members nobody here understands survive.
+
+    `params`, `result` and `error` are the decoded JSON values, None where absent. `raw` is empty for messages made here.
+    """
+
+    __slots__ = ("error", "id", "kind", "method", "params", "raw", "result")
+
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        id: Id | None = None,
+        method: str = "",
+        params: dict[str, Any] | None = None,
+        result: dict[str, Any] | None = None,
+        error: dict[str, Any] | None = None,
+        raw: bytes = b"",
+    ) -> None:
+        self.kind: Kind = kind
+        self.id = id
+        self.method = method
+        self.params = params
+        self.result = result
+        self.error = error
+        self.raw = raw
+
+    def __repr__(self) -> str:
+        what = self.method if self.kind != "response" else ("error" if self.error is not None else "result")
+        return f"<Message {self.kind} {what} id={self.id!r}>"
+
+    def encode(self) -> bytes:
+        """Return the message as one line of JSON, without line breaks (so that it fits one SSE `data:` field)."""
+        body: dict[str, Any] = {"jsonrpc": "2.0"}
+        if self.kind == "response":
+            body["id"] = self.id
+            if self.error is not None:
+                body["error"] = self.error
+            else:
+                body["result"] = self.result
+            return _encode(body)
+        if self.kind == "request":
+            body["id"] = self.id
+        body["method"] = self.method
+        if self.params is not None:
+            body["params"] = self.params
+        return _encode(body)
+
+
+def request(id: Id, method: str, params: dict[str, Any] | None = None) -> Message:
+    """Make a request."""
+    return Message("request", id=id, method=method, params=params)
+
+
+def notification(method: str, params: dict[str, Any] | None = None) -> Message:
+    """Make a notification."""
+    return Message("notification", method=method, params=params)
+
+
+def response(id: Id | None, result: dict[str, Any]) -> Message:
+    """Make the answer to a request."""
+    return Message("response", id=id, result=result)
+
+
+def failure(id: Id | None, code: int, message: str, data: Any = None) -> Message:
+    """Make the error answer to a request."""
+    error: dict[str, Any] = {"code": code, "message": message}
+    if data is not None:
+        error["data"] = data
+    return Message("response", id=id, error=error)
+
+
+def parse(body: bytes) -> Message | tuple[Message, ...]:
+    """Return the message in an HTTP body, or all messages of a batch.
+
+    Raises Refusal: -32700 where the body is not strict JSON (RFC 8259, plus what interoperable parsers agree on:
+    UTF-8 without BOM, no NaN, no duplicate keys, no lone surrogates, integers of 64 bits, at most 64 levels), -32600
+    where it is JSON but no JSON-RPC 2.0 message with an id of at most 256 bytes.
+    """
+    value = decode(body)
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+        if not 1 <= len(items) <= MAX_BATCH:
+            raise Refusal(refusal.INVALID_REQUEST, f"a batch holds 1 to {MAX_BATCH} messages, not {len(items)}")
+        return tuple(_message(item, b"") for item in items)
+    return _message(value, body)
+
+
+def decode(body: bytes) -> object:
+    """Return the JSON value in `body`. Raises Refusal -32700 as `parse` says."""
+    if not body:
+        raise Refusal(refusal.PARSE_ERROR, "the body is empty; expected one JSON-RPC message")
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+        raise Refusal(refusal.PARSE_ERROR, f"nested deeper than {MAX_DEPTH} levels")
+    try:
+        value: object = _decoder.decode(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise Refusal(refusal.PARSE_ERROR, "the body is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        # The position, never the text: the body may hold what must not be echoed.
+        raise Refusal(refusal.PARSE_ERROR, f"not JSON: {error.msg} at character {error.pos}") from None
+    except _NotStrict as error:
+        raise Refusal(refusal.PARSE_ERROR, str(error)) from None
+    if b"\\u" in body and _has_lone_surrogate(value):
+        raise Refusal(refusal.PARSE_ERROR, "a string holds half of a surrogate pair")
+    return value
+
+
+class _NotStrict(ValueError):
+    """JSON by Python's reading, but not by everybody's."""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _NotStrict("an object names the same member twice")
+    return members
+
+
+def _constant(name: str) -> float:
+    raise _NotStrict(f"{name} is not a JSON number")
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise _NotStrict("a number is out of range")
+    return number
+
+
+def _int(digits: str) -> int:
+    if len(digits) > 20 or not _INT_MIN <= (number := int(digits)) <= _INT_MAX:
+        raise _NotStrict("an integer does not fit 64 bits")
+    return number
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_float, parse_int=_int, strict=True
+)
+
+
+def _depth(body: bytes) -> int:
+    """Return how deep brackets nest outside strings; linear, without recursion."""
+    deepest = level = 0
+    for byte in _STRING.sub(b"", body):
+        if byte in b"{[":
+            level += 1
+            deepest = max(deepest, level)
+        elif byte in b"}]":
+            level -= 1
+    return deepest
+
+
+def _has_lone_surrogate(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _message(value: object, raw: bytes) -> Message:
+    if not isinstance(value, dict):
+        raise Refusal(refusal.INVALID_REQUEST, "the body must be one JSON-RPC message, a JSON object")
+    body = cast("dict[str, Any]", value)
+    id_ = _id(body) if "id" in body else None
+    if body.get("jsonrpc") != "2.0":
+        raise Refusal(refusal.INVALID_REQUEST, 'the member "jsonrpc" must be "2.0"', id=id_)
+    if "method" in body:
+        return _call(body, id_, raw)
+    return _response(body, id_, raw)
+
+
+def _id(body: dict[str, Any]) -> Id | None:
+    value = body["id"]
+    if isinstance(value, str):
+        if len(value.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+            raise Refusal(refusal.INVALID_REQUEST, f'"id" is longer than {MAX_ID_BYTES} bytes')
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if value is None and "error" in body and "method" not in body:
+        return None  # a peer that could not read our id (JSON-RPC 2.0 §5)
+    raise Refusal(refusal.INVALID_REQUEST, '"id" must be a string or an integer')
+
+
+def _call(body: dict[str, Any], id_: Id | None, raw: bytes) -> Message:
+    method, params = body["method"], body.get("params")
+    if not isinstance(method, str) or not method:
+        raise Refusal(refusal.INVALID_REQUEST, '"method" must be a non-empty string', id=id_)
+    if "result" in body or "error" in body:
+        raise Refusal(refusal.INVALID_REQUEST, 'a message with "method" has neither "result" nor "error"', id=id_)
+    if "params" in body and not isinstance(params, dict):
+        raise Refusal(refusal.INVALID_REQUEST, '"params" must be an object', id=id_)
+    kind: Kind = "request" if "id" in body else "notification"
+    return Message(kind, id=id_, method=method, params=cast("dict[str, Any] | None", params), raw=raw)
+
+
+def _response(body: dict[str, Any], id_: Id | None, raw: bytes) -> Message:
+    result, error = body.get("result"), body.get("error")
+    if "id" not in body or ("result" in body) == ("error" in body):
+        raise Refusal(
+            refusal.INVALID_REQUEST, 'expected "method", or an "id" with either "result" or "error"', id=id_
+        )
+    if "result" in body and not isinstance(result, dict):
+        raise Refusal(refusal.INVALID_REQUEST, '"result" must be an object', id=id_)
+    if "error" in body and not _is_error(error):
+        raise Refusal(
+            refusal.INVALID_REQUEST, '"error" must be an object with an integer "code" and a "message"', id=id_
+        )
+    return Message("response", id=id_, result=result, error=error, raw=raw)
+
+
+def _is_error(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    error = cast("dict[str, Any]", value)
+    code = error.get("code")
+    return isinstance(code, int) and not isinstance(code, bool) and isinstance(error.get("message"), str)
