@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from portside.clock import Clock
 from portside.gateway.exchange import PURPOSE, Exchanges
@@ -148,9 +148,7 @@ class Gateway:
     @property
     def calls_in_flight(self) -> int:
         """How many calls are being answered, subscriptions and calls waiting for their user aside."""
-        modern = sum(
-            1 for one in self.exchanges.running if one.asked.method != methods.LISTEN and not one.is_waiting
-        )
+        modern = sum(1 for one in self.exchanges.running if one.asked.method != methods.LISTEN and not one.is_waiting)
         return modern + sum(len(session.calls) for session in self.legacy.live.values())
 
     @property
@@ -197,4 +195,4 @@ def _check_content(incoming: Incoming) -> None:
 def _name(sent: Message) -> str | None:
     parameter = methods.NAME_PARAMETER.get(sent.method)
     value = sent.params.get(parameter) if parameter is not None and sent.params else None
-    return cast("str", value) if isinstance(value, str) else None
+    return value if isinstance(value, str) else None

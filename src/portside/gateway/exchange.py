@@ -281,5 +281,3 @@ def digest(asked: Message) -> str:
     target = params.get(methods.NAME_PARAMETER.get(asked.method, ""))
     body = msgspec.json.encode([asked.method, target, params.get("arguments")], order="sorted")
     return hashlib.sha256(body).hexdigest()
-
-

@@ -259,7 +259,7 @@ class Session:
             self.record = replace(self.record, is_initialized=True)
         if told.method == "notifications/cancelled":
             id_ = (told.params or {}).get("requestId")
-            task = self.calls.get(cast("Id", id_)) if isinstance(id_, str | int) else None
+            task = self.calls.get(id_) if isinstance(id_, str | int) else None
             if task is not None:
                 task.cancel()
         if self.link is not None:

@@ -21,7 +21,17 @@ class EventStream:
     `max_backlog` waiting blocks the stream is closed, and a legacy client resumes it by its last event id.
     """
 
-    __slots__ = ("_backlog", "_ending", "_keepalive_s", "_max_backlog", "_out", "_pump", "_timer", "is_closed", "is_open")
+    __slots__ = (
+        "_backlog",
+        "_ending",
+        "_keepalive_s",
+        "_max_backlog",
+        "_out",
+        "_pump",
+        "_timer",
+        "is_closed",
+        "is_open",
+    )
 
     def __init__(self, out: Outgoing, *, keepalive_s: float, max_backlog: int = 1024) -> None:
         self._out = out

@@ -53,9 +53,7 @@ def parse(text: str) -> Target:
         return Target(text, Path(place), None, name or None)
     if place and all(part.isidentifier() for part in place.split(".")):
         return Target(text, None, place, name or None)
-    raise StartFailed(
-        f"{text!r} is not a target", hint="expected server.py, server.py:name or package.module:name"
-    )
+    raise StartFailed(f"{text!r} is not a target", hint="expected server.py, server.py:name or package.module:name")
 
 
 def load(target: Target) -> Found:

@@ -72,10 +72,18 @@ class CompiledTool:
     def result(self, value: Any, revision: str) -> dict[str, Any]:
         """Return the wire form of what the function returned, as the SDK would have made it."""
         if type(value) is self.exact and type(value) is str:
-            return {"content": [{"text": value, "type": "text"}], "isError": False, "structuredContent": {"result": value}}
+            return {
+                "content": [{"text": value, "type": "text"}],
+                "isError": False,
+                "structuredContent": {"result": value},
+            }
         if type(value) is self.exact:
             text = str(value).lower() if self.exact is bool else str(value)
-            return {"content": [{"text": text, "type": "text"}], "isError": False, "structuredContent": {"result": value}}
+            return {
+                "content": [{"text": text, "type": "text"}],
+                "isError": False,
+                "structuredContent": {"result": value},
+            }
         return wire_result(converted(self.tool, value), revision)
 
 
@@ -134,9 +142,10 @@ def _exact_type(tool: Tool) -> type | None:
     if not meta.wrap_output or not isinstance(output, type) or not issubclass(output, BaseModel):
         return None
     field = output.model_fields.get("result")
-    if field is None or field.metadata or field.annotation not in _EXACT:
+    if field is None or field.metadata:
         return None
-    return field.annotation
+    annotation: object = field.annotation
+    return next((kind for kind in _EXACT if annotation is kind), None)
 
 
 class ToolTable:

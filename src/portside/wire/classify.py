@@ -48,9 +48,7 @@ def modern(message: Message, raw_headers: Mapping[bytes, bytes]) -> Envelope:
     meta = _meta(message)
     missing = [key for key in (META_REVISION, META_CAPABILITIES) if key not in meta]
     if missing:
-        raise Refusal(
-            refusal.INVALID_PARAMS, f"params._meta lacks the required {' and '.join(missing)}", id=message.id
-        )
+        raise Refusal(refusal.INVALID_PARAMS, f"params._meta lacks the required {' and '.join(missing)}", id=message.id)
     revision = meta[META_REVISION]
     _check_header(message, raw_headers, headers.VERSION, revision)
     _check_header(message, raw_headers, headers.METHOD, message.method)

@@ -25,7 +25,7 @@ _encode = msgspec.json.Encoder().encode
 class Message:
     """A parsed head and the raw bytes it came in, so that members nobody here understands survive.
 
-    `params`, `result` and `error` are the decoded JSON values, None where absent. `raw` is empty for messages made here.
+    `params`, `result` and `error` are the decoded JSON values, None where absent. `raw` is empty if made here.
     """
 
     __slots__ = ("error", "id", "kind", "method", "params", "raw", "result")
@@ -221,11 +221,10 @@ def _call(body: dict[str, Any], id_: Id | None, raw: bytes) -> Message:
 
 
 def _response(body: dict[str, Any], id_: Id | None, raw: bytes) -> Message:
-    result, error = body.get("result"), body.get("error")
+    result = cast("dict[str, Any] | None", body.get("result"))
+    error = cast("dict[str, Any] | None", body.get("error"))
     if "id" not in body or ("result" in body) == ("error" in body):
-        raise Refusal(
-            refusal.INVALID_REQUEST, 'expected "method", or an "id" with either "result" or "error"', id=id_
-        )
+        raise Refusal(refusal.INVALID_REQUEST, 'expected "method", or an "id" with either "result" or "error"', id=id_)
     if "result" in body and not isinstance(result, dict):
         raise Refusal(refusal.INVALID_REQUEST, '"result" must be an object', id=id_)
     if "error" in body and not _is_error(error):

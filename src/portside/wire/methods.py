@@ -16,9 +16,7 @@ BOTH: Final = frozenset(
         "tools/list",
     }
 )
-MODERN_ONLY: Final = frozenset(
-    {"server/discover", "subscriptions/listen", "tasks/get", "tasks/update", "tasks/cancel"}
-)
+MODERN_ONLY: Final = frozenset({"server/discover", "subscriptions/listen", "tasks/get", "tasks/update", "tasks/cancel"})
 LEGACY_ONLY: Final = frozenset(
     {
         "initialize",

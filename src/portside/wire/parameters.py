@@ -46,9 +46,7 @@ def declared(schema: object) -> tuple[Declared, ...]:
     return tuple(found)
 
 
-def check(
-    wanted: Sequence[Declared], arguments: Mapping[str, Any], raw_headers: Sequence[tuple[bytes, bytes]]
-) -> None:
+def check(wanted: Sequence[Declared], arguments: Mapping[str, Any], raw_headers: Sequence[tuple[bytes, bytes]]) -> None:
     """Compare header and argument of every declared pair. Raises Refusal -32020 for the first that disagree.
 
     Both must be present and equal, or both absent (a null argument counts as absent). Headers nobody declared are let

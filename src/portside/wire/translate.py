@@ -16,7 +16,7 @@ def questions(result: Mapping[str, Any]) -> dict[str, tuple[str, dict[str, Any] 
 
     Raises ValueError for an entry that is no request a server may send.
     """
-    raw = result.get("inputRequests") or {}
+    raw: object = result.get("inputRequests") or {}
     if not isinstance(raw, dict):
         raise ValueError("inputRequests must be an object")
     found: dict[str, tuple[str, dict[str, Any] | None]] = {}

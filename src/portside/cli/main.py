@@ -1,0 +1,65 @@
+"""`portside`: the group of commands, each imported only when it is called."""
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from portside import __version__
+from portside.cli import exits
+from portside.errors import PortsideError, SettingsInvalid, StartFailed
+
+_COMMANDS: Final = {
+    "serve": ("portside.cli.serve:serve", "Serve an MCP server over HTTP."),
+    "settings": ("portside.cli.settings:settings", "Show the settings in force, or document all of them."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-line helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, epilog=exits.HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="portside")
+def main() -> None:
+    """Run an MCP server in production."""
+
+
+def exit_code(error: PortsideError) -> int:
+    """Return the exit code that tells what kind of failure this was."""
+    if isinstance(error, SettingsInvalid):
+        return exits.SETTINGS_WRONG
+    if isinstance(error, StartFailed):
+        return exits.NOT_STARTED
+    return exits.FAILED
+
+
+def run() -> None:
+    """Run the command line and exit; every known failure is one message on stderr and its own exit code."""
+    try:
+        main.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except PortsideError as error:
+        click.echo(f"portside: {error}", err=True)
+        sys.exit(exit_code(error))

@@ -1,0 +1,95 @@
+"""The process as a server: sockets, signals, drain, exit."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from portside.errors import StartFailed
+
+FORCED = 130
+"""Exit code when a second Ctrl+C ends the process at once: 128 + SIGINT, as shells have it."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises StartFailed where the address cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen(2048)
+        except BaseException:
+            sock.close()
+            raise
+    except OSError as error:
+        raise StartFailed(
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            hint="choose another address with MCP_HOST and MCP_PORT, or stop what listens there",
+        ) from error
+    sock.setblocking(False)
+    return sock
+
+
+def url(sock: socket.socket) -> str:
+    """Return where a socket listens, as a person would open it."""
+    host, port = sock.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handling: when to drain is our decision."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self.server_state.connections)
+
+
+def make(app: Callable[..., Awaitable[None]], protocol: type[HttpToolsProtocol], *, idle_timeout_s: float) -> Server:
+    """Return a server for `app`; its drain deadline is set when draining begins."""
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        loop="none",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=max(1, round(idle_timeout_s)),
+    )
+    return Server(config)
+
+
+class Signals:
+    """Turns signals into a drain: the first asks for it, a second Ctrl+C ends the process at once."""
+
+    def __init__(self, on_first: Callable[[str], None]) -> None:
+        self._on_first = on_first
+        self._seen: str | None = None
+
+    def install(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start listening to SIGINT and SIGTERM."""
+        loop.add_signal_handler(signal.SIGINT, self._take, "SIGINT")
+        loop.add_signal_handler(signal.SIGTERM, self._take, "SIGTERM")
+
+    def _take(self, name: str) -> None:
+        if self._seen is None:
+            self._seen = name
+            self._on_first(name)
+        elif name == "SIGINT":
+            # Threads of the user's code may never end; nothing gentler than this is certain.
+            os._exit(FORCED)
