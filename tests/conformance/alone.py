@@ -47,7 +47,7 @@ def app(fixture: str) -> Callable[..., Awaitable[Any]]:
     """Return the SDK's own app of a fixture, with an event store and `/ready` beside it."""
     server: Any = importlib.import_module(fixture).mcp
     if type(server).__module__.startswith("fastmcp."):
-        built = server.http_app(event_store=Remembering(), retry_interval=RETRY_MS)
+        built = server.http_app(event_store=Remembering(), retry_interval=RETRY_MS, host_origin_protection=True)
     else:
         built = server.streamable_http_app(event_store=Remembering(), retry_interval=RETRY_MS)
     built.add_route("/ready", _ready)

@@ -37,9 +37,21 @@ def test_the_body_decides_the_era_before_the_headers() -> None:
     assert classify.is_modern(call(), {b"mcp-protocol-version": b"2025-11-25"})
 
 
-def test_initialize_and_responses_are_legacy_whatever_they_claim() -> None:
-    assert not classify.is_modern(message.request(1, "initialize", {"_meta": META}), GOOD)
+def test_responses_are_legacy_whatever_the_headers_claim() -> None:
     assert not classify.is_modern(message.response(1, {}), GOOD)
+
+
+def test_initialize_is_legacy_unless_it_names_a_modern_revision() -> None:
+    hello = message.request(1, "initialize", {"protocolVersion": "2026-07-28"})
+    assert not classify.is_modern(hello, {})
+    assert not classify.is_modern(hello, {b"mcp-protocol-version": b"2099-01-01"})
+    assert classify.is_modern(hello, {b"mcp-protocol-version": b"2026-07-28"})
+    assert classify.is_modern(message.request(1, "initialize", {"_meta": META}), {})
+
+
+def test_white_space_around_a_header_value_does_not_count() -> None:
+    raw = {name: b" " + value + b"\t " for name, value in GOOD.items()}
+    assert classify.modern(call(), raw).revision == "2026-07-28"
 
 
 def test_without_an_envelope_the_version_header_tells() -> None:

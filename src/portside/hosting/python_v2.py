@@ -143,13 +143,25 @@ class PythonV2Host:
         return self.tools.find(name)
 
     async def run_compiled(self, tool: CompiledTool, params: dict[str, Any], revision: str) -> dict[str, Any]:
-        """Return the result of a plain tool. Raises MCPError, or ValidationError for malformed params."""
+        """Return the result of a plain tool. Raises MCPError, Asked, or ValidationError for malformed params."""
         validate_client_request("tools/call", revision, params)
         try:
             value = await tool.run(params.get("arguments") or {}, in_thread=self.in_thread)
             return tool.result(value, revision)
         except ToolError as error:
             return v2_tools.failed(tool.tool.name, error)
+
+    async def seal_question(
+        self, runner: Runner, context: RequestContext, params: dict[str, Any], asked: v2_tools.Asked
+    ) -> dict[str, Any]:
+        """Return the wire form of a plain tool's question, its state sealed by the server's own boundary."""
+
+        async def handler(_: ServerRequestContext[Any, Any]) -> dict[str, Any]:
+            return v2_kernel.question_result("tools/call", asked.result)
+
+        boundary = None if self.high is None else v2_tools.boundary(self.high)
+        request = runner.request_context(context, "tools/call", params)
+        return await (handler(request) if boundary is None else boundary(request, handler))
 
     async def run_tool(self, runner: Runner, context: RequestContext, params: dict[str, Any]) -> dict[str, Any]:
         """Return the result of a tool that uses the SDK's context, inside the requestState boundary only."""
@@ -192,20 +204,29 @@ class ModernLink:
             if message_.method == "tools/call":
                 host.check_parameters(params, call)
             tool = host.plain_call(message_.method, params)
-            if tool is not None:
-                result = await host.run_compiled(tool, params, call.revision)
-            else:
-                result = await self._run(message_, back, call)
+            result = await (
+                self._run(message_, back, call) if tool is None else self._run_compiled(tool, message_, back, call)
+            )
         except Exception as error:
             return failure(message_, error)
         return message.response(message_.id, _stamped(result, host.stamp))
 
-    async def _run(self, message_: Message, back: Back, call: Call) -> dict[str, Any]:
+    async def _run_compiled(self, tool: CompiledTool, message_: Message, back: Back, call: Call) -> dict[str, Any]:
+        try:
+            return await self._host.run_compiled(tool, message_.params or {}, call.revision)
+        except v2_tools.Asked as asked:
+            return await self._run(message_, back, call, asked)
+
+    async def _run(
+        self, message_: Message, back: Back, call: Call, asked: v2_tools.Asked | None = None
+    ) -> dict[str, Any]:
         host = self._host
         connection = v2_kernel.modern_connection(back, call)
         runner = Runner(host.low, connection, host.state)
         context = RequestContext(message_.id, message_.params, back, call)
         try:
+            if asked is not None:
+                return await host.seal_question(runner, context, message_.params or {}, asked)
             if message_.method == "tools/call" and host.tools is not None:
                 return await host.run_tool(runner, context, message_.params or {})
             return await runner.on_request(context, message_.method, message_.params)
@@ -228,20 +249,26 @@ class LegacyLink:
         self._runner = Runner(host.low, self._connection, host.state)
 
     async def request(self, message_: Message, back: Back, call: Call) -> Message:
-        host, method, params = self._host, message_.method, message_.params
-        host.prepare()
+        self._host.prepare()
         try:
-            tool = host.plain_call(method, params) if self._connection.initialize_accepted else None
-            if tool is not None:
-                return message.response(message_.id, await host.run_compiled(tool, params or {}, call.revision))
-            context = RequestContext(message_.id, params, back, call)
-            if method == "tools/call" and host.tools is not None and self._connection.initialize_accepted:
-                result = await host.run_tool(self._runner, context, params or {})
-            else:
-                result = await self._runner.on_request(context, method, params)
+            return message.response(message_.id, await self._run(message_, back, call))
         except Exception as error:
             return failure(message_, error)
-        return message.response(message_.id, result)
+
+    async def _run(self, message_: Message, back: Back, call: Call) -> dict[str, Any]:
+        host, method, params = self._host, message_.method, message_.params
+        is_open = self._connection.initialize_accepted
+        tool = host.plain_call(method, params) if is_open else None
+        if tool is not None:
+            try:
+                return await host.run_compiled(tool, params or {}, call.revision)
+            except v2_tools.Asked as asked:
+                context = RequestContext(message_.id, params, back, call)
+                return await host.seal_question(self._runner, context, params or {}, asked)
+        context = RequestContext(message_.id, params, back, call)
+        if method == "tools/call" and host.tools is not None and is_open:
+            return await host.run_tool(self._runner, context, params or {})
+        return await self._runner.on_request(context, method, params)
 
     async def notify(self, message_: Message, call: Call) -> None:
         self._host.prepare()

@@ -14,6 +14,7 @@ import anyio.to_thread
 from mcp.server._otel import OpenTelemetryMiddleware
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError, UnexpectedResourceError, UnexpectedToolError
+from mcp.server.mcpserver.resolve import returns_input_required
 from mcp.server.mcpserver.tools import Tool, ToolManager
 from mcp.server.request_state import RequestStateBoundary
 from mcp.shared.exceptions import MCPError
@@ -26,6 +27,14 @@ _sdk_log = logging.getLogger("mcp.server.mcpserver.server")
 
 _EXACT: Final = (str, int, bool)
 """Return types whose validated, dumped form is the value itself."""
+
+
+class Asked(Exception):
+    """A plain tool returned a question without having declared that it might; its state still has to be sealed."""
+
+    def __init__(self, result: InputRequiredResult) -> None:
+        super().__init__()
+        self.result = result
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ class CompiledTool:
         return {output: getattr(model, name) for name, output in self.fields}
 
     def result(self, value: Any, revision: str) -> dict[str, Any]:
-        """Return the wire form of what the function returned, as the SDK would have made it."""
+        """Return the wire form of what the function returned, as the SDK would have made it. Raises Asked."""
         if type(value) is self.exact and type(value) is str:
             return {
                 "content": [{"text": value, "type": "text"}],
@@ -84,7 +93,10 @@ class CompiledTool:
                 "isError": False,
                 "structuredContent": {"result": value},
             }
-        return wire_result(converted(self.tool, value), revision)
+        result = converted(self.tool, value)
+        if isinstance(result, InputRequiredResult):
+            raise Asked(result)
+        return wire_result(result, revision)
 
 
 def converted(tool: Tool, value: Any) -> CallToolResult | InputRequiredResult:
@@ -125,6 +137,8 @@ def compile_tool(tool: Tool) -> CompiledTool | None:
     """Return the compiled form of a plain tool, None for one that uses the SDK's context or resolvers."""
     meta = tool.fn_metadata
     if type(tool) is not Tool or tool.context_kwarg is not None or tool.resolved_params:
+        return None
+    if returns_input_required(tool.fn):
         return None
     if meta.output_schema is not None and meta.output_model is None:
         return None

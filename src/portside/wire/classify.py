@@ -28,15 +28,19 @@ class Envelope:
 def is_modern(message: Message, raw_headers: Mapping[bytes, bytes]) -> bool:
     """Say whether `message` is to be judged by the modern rules.
 
-    `initialize` and responses exist in the legacy era alone. Otherwise the envelope in the body decides; where it is
-    missing, a version header that names no legacy revision says what the sender meant (MCP 2026-07-28, Versioning).
+    Responses exist in the legacy era alone. Otherwise the envelope in the body decides; where it is missing, a version
+    header that names no legacy revision says what the sender meant (MCP 2026-07-28, Versioning). For `initialize` only
+    a modern revision by name does: a client may open the handshake with any version header, or none.
     """
-    if message.kind == "response" or message.method == "initialize":
+    if message.kind == "response":
         return False
     if META_REVISION in _meta(message):
         return True
     version = raw_headers.get(headers.VERSION)
-    return version is not None and version.decode("latin-1") not in revisions.LEGACY
+    if version is None:
+        return False
+    named = version.strip(b" \t").decode("latin-1")
+    return named in revisions.MODERN if message.method == "initialize" else named not in revisions.LEGACY
 
 
 def modern(message: Message, raw_headers: Mapping[bytes, bytes]) -> Envelope:
@@ -74,7 +78,7 @@ def legacy_revision(message: Message, raw_headers: Mapping[bytes, bytes]) -> str
     version = raw_headers.get(headers.VERSION)
     if version is None:
         return None
-    named = version.decode("latin-1")
+    named = version.strip(b" \t").decode("latin-1")
     if named not in revisions.LEGACY and message.method != "initialize":
         served = ", ".join(revisions.LEGACY)
         raise Refusal(
@@ -91,7 +95,7 @@ def _meta(message: Message) -> dict[str, Any]:
 def _check_header(message: Message, raw_headers: Mapping[bytes, bytes], name: bytes, expected: object) -> None:
     value = raw_headers.get(name)
     # Most values are ASCII; comparing decoded text keeps a null body value from matching an absent header.
-    if value is None or value.decode("latin-1") != expected:
+    if value is None or value.strip(b" \t").decode("latin-1") != expected:
         shown = name.decode("ascii")
         reason = "is missing" if value is None else "does not match the request body"
         raise Refusal(refusal.HEADER_MISMATCH, f"the {shown} header {reason}", id=message.id)
@@ -103,7 +107,7 @@ def _check_name(message: Message, raw_headers: Mapping[bytes, bytes]) -> None:
     if expected is None:
         return
     value = raw_headers.get(headers.NAME)
-    if value is None or headers.decode_value(value.decode("latin-1")) != expected:
+    if value is None or headers.decode_value(value.strip(b" \t").decode("latin-1")) != expected:
         reason = "is missing" if value is None else f"does not match the request body's {parameter!r}"
         raise Refusal(refusal.HEADER_MISMATCH, f"the mcp-name header {reason}", id=message.id)
 

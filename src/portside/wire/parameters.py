@@ -101,7 +101,7 @@ def _rendered(value: object) -> str | None:
 
 
 def _agrees(one: Declared, text: str, raw: bytes) -> bool:
-    value = headers.decode_value(raw.decode("latin-1"))
+    value = headers.decode_value(raw.strip(b" \t").decode("latin-1"))
     if value is None:
         return False
     if one.type == "integer" and _DECIMAL.fullmatch(value) and _DECIMAL.fullmatch(text):

@@ -1,0 +1,1 @@
+"""One suite a shape, met by every implementation."""
