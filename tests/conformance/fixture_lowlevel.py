@@ -248,7 +248,9 @@ async def _read(ctx: Ctx, params: ReadResourceRequestParams) -> ReadResourceResu
 
 async def _list_prompts(ctx: Ctx, params: PaginatedRequestParams | None) -> ListPromptsResult:
     prompts = [
-        Prompt(name=name, description=name, arguments=[PromptArgument(name=argument, required=True) for argument in needs])
+        Prompt(
+            name=name, description=name, arguments=[PromptArgument(name=argument, required=True) for argument in needs]
+        )
         for name, (needs, _) in PROMPTS.items()
     ]
     return ListPromptsResult(prompts=[*prompts, Prompt(name=_ASKING_PROMPT, description="Asks what it is for")])

@@ -1,0 +1,56 @@
+"""What `tests/install-tools` has installed, or why a test cannot run without it."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.processes import ROOT
+
+TOOLS: Final = ROOT / ".cache" / "tools"
+NODE: Final = TOOLS / "bin" / "node"
+PACKAGES: Final = TOOLS / "npm"
+PYTHON_V1: Final = TOOLS / "client-v1" / "bin" / "python"
+
+
+def require_tools() -> None:
+    """Skip the calling test where the tools are not installed; fail it where CI says they must be."""
+    missing = [path for path in (NODE, PACKAGES / "node_modules", PYTHON_V1) if not path.exists()]
+    if not missing:
+        return
+    reason = f"{missing[0].relative_to(ROOT)} is missing: run tests/install-tools"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def package_file(*parts: str) -> str:
+    """Return the path of a file of an installed npm package."""
+    return str(PACKAGES.joinpath("node_modules", *parts))
+
+
+def run(
+    command: Sequence[str | Path], *, cwd: Path = ROOT, timeout_s: float = 60, script: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of the tools to its end, with `script` as its input; nothing of it is left after a time-out.
+
+    Raises subprocess.TimeoutExpired.
+    """
+    with subprocess.Popen(
+        [str(part) for part in command],
+        cwd=cwd,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(script or "", timeout=timeout_s)
+        except BaseException:
+            os.killpg(process.pid, 9)
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
