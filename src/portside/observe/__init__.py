@@ -1,0 +1,1 @@
+"""What can be seen from outside: one record a request, metrics, logs, health."""

@@ -1,0 +1,1 @@
+"""From settings to a running replica: parts opened in order, signals, drain."""
