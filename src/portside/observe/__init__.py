@@ -1,1 +1,1 @@
-"""What can be seen from outside: one record a request, metrics, logs, health."""
+"""What is seen from outside: one record per request, logs, metrics, health."""

@@ -1,36 +1,49 @@
-"""Handing a finished record to everybody who wants it."""
+"""The end of every request: its record goes through a plain list of sinks."""
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from portside.clock import Clock
+import structlog
+
+from portside.clock import Clock, SystemClock
 from portside.observe.record import Record
 
 Sink = Callable[[Record], None]
 
-COMPLAIN_EVERY_S: Final = 60.0
+QUIET_S: Final = 60.0
+"""A sink that keeps failing is told of this often."""
 
-_log = logging.getLogger("portside.observe")
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("portside.observe")
 
 
 class Emitter:
-    """Calls every sink once per request. A sink that fails is reported once a minute and disturbs nobody."""
+    """Hands a record to every sink, in order. Called once per request; never raises.
 
-    def __init__(self, sinks: Sequence[Sink], clock: Clock) -> None:
+    A sink that raises keeps neither the request nor the other sinks from going on; it is logged once a minute,
+    with the number of failures since it was last told.
+    """
+
+    __slots__ = ("_clock", "_failures", "_sinks", "_told")
+
+    def __init__(self, sinks: Sequence[Sink], clock: Clock | None = None) -> None:
         self._sinks = tuple(sinks)
-        self._clock = clock
-        self._complained: dict[Sink, float] = {}
+        self._clock: Clock = clock or SystemClock()
+        self._told: dict[Sink, float] = {}
+        self._failures: dict[Sink, int] = {}
 
     def __call__(self, record: Record) -> None:
+        """Emit one finished record."""
         for sink in self._sinks:
             try:
                 sink(record)
-            except Exception:
-                self._complain(sink)
+            except Exception as error:
+                self._tell(sink, error)
 
-    def _complain(self, sink: Sink) -> None:
-        now = self._clock.monotonic()
-        if now - self._complained.get(sink, float("-inf")) >= COMPLAIN_EVERY_S:
-            self._complained[sink] = now
-            _log.exception("a record sink failed; the request was not affected")
+    def _tell(self, sink: Sink, error: Exception) -> None:
+        self._failures[sink] = self._failures.get(sink, 0) + 1
+        told, now = self._told.get(sink), self._clock.monotonic()
+        if told is not None and now - told < QUIET_S:
+            return
+        self._told[sink] = now
+        name = getattr(sink, "__qualname__", type(sink).__name__)
+        _log.error("observe.sink_failed", sink=name, failures=self._failures.pop(sink), exc_info=error)

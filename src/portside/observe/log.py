@@ -1,148 +1,324 @@
-"""Structured logs: one JSON line an event, for everything in the process; readable ones on a terminal."""
+"""Logs: one JSON object a line on stderr, or text for a person; the same shape for whoever logs in this process.
 
-import contextlib
+Logging is the process's, not an object's: `configure` sets it up once, `reclaim` takes it back after foreign code ran.
+"""
+
+import json
 import logging
-import logging.handlers
 import sys
-from collections.abc import MutableMapping
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Mapping, Sequence
+from errno import EDQUOT, ENOSPC
+from functools import lru_cache
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TextIO
 
 import msgspec
 import structlog
+from structlog.dev import ConsoleRenderer, plain_traceback
+from structlog.typing import EventDict, WrappedLogger
 
-from portside.observe.record import LOG_FIELDS, Record
+from portside.errors import StartFailed
+from portside.observe.record import Record, as_fields
 
 Format = Literal["auto", "json", "console"]
 
-FILE_BYTES: Final = 10 * 1024 * 1024
-FILES: Final = 3
-EVENT: Final = "http.request"
+FILE_LIMIT_BYTES: Final = 10 * 1024 * 1024
+FILES_KEPT: Final = 3
+"""A log is at most three files of 10 MB: the one written to and two older ones."""
 
-_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
-_request_log = logging.getLogger("portside.http")
+QUIET_S: Final = 60.0
+"""A log file that cannot be written is told of at most this often."""
+
+_encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
+_CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("portside.http")
 
 
-def configure(level: str, fmt: Format, *, service: str, server_id: str, log_dir: Path | None = None) -> None:
-    """Send every log of the process, ours and everybody's, to stderr; on request to files under `log_dir` too.
+def configure(
+    level: str,
+    fmt: Format = "auto",
+    service: str = "portside",
+    server_id: str | None = None,
+    log_dir: str | Path | None = None,
+) -> None:
+    """Log from `level` up on stderr, and with `log_dir` to `error.log` and `combined.log` there. May be called again.
 
-    Raises OSError where the folder cannot be made.
+    `auto` is console text where stderr is a terminal, else JSON; files are always JSON. Raises ValueError for an
+    unknown level, StartFailed when files cannot be written in `log_dir` (a full disk aside, which restarting cannot
+    cure).
     """
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise ValueError(f"log level {level!r}: expected debug, info, warning, error or critical")
     is_console = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
-    stream = _QuietStream(sys.stderr)
-    stream.setFormatter(_formatter(is_console, service, server_id))
-    handlers: list[logging.Handler] = [stream]
-    if log_dir is not None:
-        log_dir.mkdir(parents=True, exist_ok=True)
-        for name, least in (("combined.log", logging.NOTSET), ("error.log", logging.ERROR)):
-            file = _QuietFile(log_dir / name, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", delay=True)
-            file.setLevel(least)
-            file.setFormatter(_formatter(False, service, server_id))
-            handlers.append(file)
-    root = logging.getLogger()
-    root.handlers = handlers
-    root.setLevel(level.upper())
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.contextvars.merge_contextvars,
-            *_SHARED,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
-    )
-    reclaim()
+    identity = {"service": service, **({"server_id": server_id} if server_id else {})}
+    made = _Output(number, is_console, identity, Path(log_dir) if log_dir else None)
+    _close()
+    _active.append(made)
+    made.install()
 
 
 def reclaim() -> None:
-    """Take the logs back from libraries that installed handlers of their own when they were imported."""
-    root = logging.getLogger()
-    root.handlers = [handler for handler in root.handlers if isinstance(handler, _QuietStream | _QuietFile)]
-    for name in list(logging.root.manager.loggerDict):
-        logger = logging.getLogger(name)
-        if name.partition(".")[0] in ("mcp", "fastmcp", "uvicorn", "FastMCP"):
-            logger.handlers, logger.propagate = [], True
+    """Undo what imported code did to logging, so that everybody's lines keep one shape.
+
+    Takes away handlers that write to stdout or stderr from every logger (SDKs install some on import), puts ours and
+    the level back, and lets silenced loggers of portside speak. Handlers that write elsewhere stay.
+    """
+    for output in _active:
+        output.install()
 
 
 def request_sink(record: Record) -> None:
-    """Log one request: level error where we failed, else info."""
-    level = logging.ERROR if record.status >= 500 and record.outcome != "refused" else logging.INFO
-    if _request_log.isEnabledFor(level):
-        _request_log.log(level, EVENT, extra={"portside": fields(record)})
+    """Log one finished request as `http.request`: error for a 5xx, else info. Silent before `configure`."""
+    for output in _active:
+        output.request(record)
 
 
-def fields(record: Record) -> dict[str, Any]:
-    """Return what the log says of a request: the fields of LOG_FIELDS that have a value."""
-    values: dict[str, Any] = {}
-    for name in LOG_FIELDS:
-        value = round(record.duration_s * 1000, 3) if name == "duration_ms" else getattr(record, name)
-        if value is not None and value is not False and value != "":
-            values[name] = value
-    return values
+@lru_cache(maxsize=2)
+def _second(whole: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
 
 
-def _extra(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    record: Any = event.get("_record")
-    more: object = getattr(record, "portside", None)
-    if isinstance(more, dict):
-        event.update(more)  # pyright: ignore[reportUnknownArgumentType]
-    return event
+def timestamp(seconds: float) -> str:
+    """Return seconds since the epoch as ISO 8601 in UTC with milliseconds."""
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
 
 
-def _timestamp(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    event["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return event
+def encode(event: Mapping[str, object]) -> str:
+    """Return `event` as one line of JSON; what JSON does not know is shown by its `repr`. Never fails on content."""
+    try:
+        return _encode(event).decode()
+    except (TypeError, ValueError, RecursionError):
+        # Lone surrogates, odd keys, values that hold themselves: escaped and shortened rather than lost.
+        return json.dumps({str(key): repr(value)[:1000] for key, value in event.items()})
 
 
-_SHARED: Final[list[structlog.types.Processor]] = [
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.PositionalArgumentsFormatter(),
-    _timestamp,
-    structlog.processors.StackInfoRenderer(),
-]
+class _Output:
+    """Where this process logs to."""
 
+    def __init__(self, level: int, is_console: bool, identity: Mapping[str, str], folder: Path | None) -> None:
+        self._level = level
+        self._is_console = is_console
+        self._identity = identity
+        self._console = _Console(sys.stderr)
+        self._console.setFormatter(_formatter(_text_renderer() if is_console else [_Json(identity)]))
+        self._errors = _File.open(folder / "error.log", self._console) if folder else None
+        self._combined = _File.open(folder / "combined.log", self._console) if folder else None
+        for file in (self._errors, self._combined):
+            if file is not None:
+                file.setFormatter(_formatter([_Json(identity)]))
+        if self._errors is not None:
+            self._errors.setLevel(logging.ERROR)
+        self._handlers = [handler for handler in (self._console, self._errors, self._combined) if handler is not None]
 
-def _formatter(is_console: bool, service: str, server_id: str) -> logging.Formatter:
-    def identify(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        event["service"], event["server_id"] = service, server_id
-        return event
+    def install(self) -> None:
+        root = logging.getLogger()
+        known = [logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+        for logger in (root, *known):
+            _take_console(logger, keep=self._handlers)
+            if logger.name.partition(".")[0] in ("portside", "uvicorn"):
+                logger.disabled = False
+        for handler in self._handlers:
+            root.addHandler(handler)
+        root.setLevel(self._level)
+        logging.captureWarnings(True)
+        structlog.configure(
+            processors=[
+                structlog.stdlib.filter_by_level,
+                structlog.contextvars.merge_contextvars,
+                structlog.stdlib.PositionalArgumentsFormatter(),
+                structlog.processors.StackInfoRenderer(),
+                structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+            ],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.stdlib.BoundLogger,
+            cache_logger_on_first_use=False,
+        )
 
-    def render(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
-        head = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
-        return _encode({**head, **event}).decode()
-
-    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    last: list[structlog.types.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-        if is_console
-        else [identify, structlog.processors.format_exc_info, render]
-    )
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
-        processors=[_extra, remove, *last],
-    )
-
-
-class _Quiet(logging.Handler):
-    """A handler that says once that it cannot write, instead of a stack trace for every event."""
-
-    _has_complained = False
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        if self._has_complained:
+    def request(self, record: Record) -> None:
+        is_failure = record.status >= 500
+        if self._level > (logging.ERROR if is_failure else logging.INFO):
             return
-        self._has_complained = True
-        error = sys.exc_info()[1]
-        with contextlib.suppress(OSError, ValueError):
-            print(f"portside: logs are being lost: {error}", file=sys.stderr)
+        if self._is_console:
+            (_log.error if is_failure else _log.info)("http.request", **as_fields(record))
+            return
+        # Straight to the handlers: the whole chain costs many times more, and every request pays.
+        line = encode(
+            {
+                "timestamp": timestamp(time.time()),
+                "level": "error" if is_failure else "info",
+                "event": "http.request",
+                **self._identity,
+                **as_fields(record),
+            }
+        )
+        self._console.append(line)
+        if self._combined is not None:
+            self._combined.append(line)
+        if self._errors is not None and is_failure:
+            self._errors.append(line)
+
+    def close(self) -> None:
+        for handler in self._handlers:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
 
 
-class _QuietStream(_Quiet, logging.StreamHandler[Any]):
-    """Stderr; a reader that went away must not stop the server."""
+_active: Final[list[_Output]] = []
 
 
-class _QuietFile(_Quiet, logging.handlers.RotatingFileHandler):
-    """A file that rotates at 10 MB; a full disk must not stop the server."""
+def _close() -> None:
+    while _active:
+        _active.pop().close()
+
+
+class _Console(logging.StreamHandler[TextIO]):
+    """stderr, a line at a time, flushed at once: a crash loses nothing."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:
+            self.handleError(record)
+        else:
+            self.append(line)
+
+    def append(self, line: str) -> None:
+        self.acquire()
+        try:
+            self.stream.write(line + "\n")
+            self.stream.flush()
+        except (OSError, ValueError):
+            # stderr is gone: there is nowhere left to say so, and requests must go on.
+            return
+        finally:
+            self.release()
+
+
+class _File(RotatingFileHandler):
+    """A rotated log file whose failures, such as a full disk, are told on the console and never raised."""
+
+    def __init__(self, path: Path, console: _Console) -> None:
+        super().__init__(path, maxBytes=FILE_LIMIT_BYTES, backupCount=FILES_KEPT - 1, encoding="utf-8", delay=True)
+        self._console = console
+        self._is_failing = False
+        self._told: float | None = None
+
+    @classmethod
+    def open(cls, path: Path, console: _Console) -> "_File":
+        """Return a handler for `path`. Raises StartFailed when the file cannot be had for good."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("a").close()
+        except OSError as error:
+            if error.errno not in (ENOSPC, EDQUOT):
+                raise StartFailed(
+                    f"cannot write logs to {path}: {error.strerror or error}",
+                    hint="name a folder this user may write to, or log to the console alone",
+                ) from error
+        return cls(path, console)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:
+            self.handleError(record)
+        else:
+            self.append(line)
+
+    def append(self, line: str) -> None:
+        self.acquire()
+        try:
+            self._write(line)
+        except (OSError, ValueError) as error:
+            self._fail(error)
+        finally:
+            self.release()
+
+    def _write(self, line: str) -> None:
+        if self.stream is None:
+            Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+            self.stream = self._open()
+        if self.stream.tell() + len(line) > self.maxBytes:
+            self.doRollover()
+        # The line at which writing failed may lack its end.
+        self.stream.write(f"\n{line}\n" if self._is_failing else f"{line}\n")
+        self.stream.flush()
+        self._is_failing = False
+
+    def _fail(self, error: Exception) -> None:
+        self._drop_stream()
+        now = time.monotonic()
+        is_due = not self._is_failing and (self._told is None or now - self._told >= QUIET_S)
+        self._is_failing = True
+        if is_due:
+            self._told = now
+            # To the console alone: through the logger it would come back here, or wait for the other file's lock.
+            told = {"file": self.baseFilename, "error": f"{type(error).__name__}: {error}"}
+            level = {"name": "portside.log", "levelno": logging.ERROR, "levelname": "ERROR"}
+            self._console.handle(logging.makeLogRecord({**level, "msg": "log.file_failed", **told}))
+
+    def _drop_stream(self) -> None:
+        stream, self.stream = self.stream, None  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            if stream is not None:
+                stream.close()
+        except (OSError, ValueError):
+            # Closing writes what is left, and fails for the same reason.
+            return
+
+
+def _take_console(logger: logging.Logger, *, keep: Sequence[logging.Handler]) -> None:
+    for handler in list(logger.handlers):
+        if handler in keep:
+            continue
+        # Plain handlers have a stream, rich's a console with a file.
+        stream = getattr(handler, "stream", None) or getattr(getattr(handler, "console", None), "file", None)
+        if stream is not None and stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            logger.removeHandler(handler)
+            logger.propagate = True
+
+
+def _formatter(render: Sequence[Any]) -> structlog.stdlib.ProcessorFormatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
+        processors=[structlog.processors.format_exc_info, *render],
+    )
+
+
+class _Json:
+    """Renders an event as a line, the fields every line has first."""
+
+    def __init__(self, identity: Mapping[str, str]) -> None:
+        self._identity = identity
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        return encode(_headed(event, self._identity))
+
+
+def _text_renderer() -> list[Callable[[WrappedLogger, str, EventDict], Any]]:
+    def printable(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        # A client's words must not steer the terminal they are shown on.
+        return {
+            key: value.translate(_CONTROL) if isinstance(value, str) else value
+            for key, value in _headed(event, {}).items()
+        }
+
+    return [printable, ConsoleRenderer(exception_formatter=plain_traceback)]
+
+
+def _headed(event: EventDict, identity: Mapping[str, str]) -> dict[str, Any]:
+    record: logging.LogRecord = event.pop("_record")
+    event.pop("_from_structlog", None)
+    event.pop("color_message", None)  # uvicorn's second copy of the message
+    head: dict[str, Any] = {
+        "timestamp": timestamp(record.created),
+        "level": record.levelname.lower(),
+        "event": event.pop("event", ""),
+        **identity,
+        "logger": record.name,
+    }
+    return {**head, **{key: value for key, value in event.items() if key not in head}}

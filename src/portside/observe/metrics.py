@@ -1,65 +1,93 @@
-"""Prometheus metrics with bounded labels, in a registry of their own."""
+"""Prometheus metrics: their names, their bounded labels, and the sink that counts requests."""
 
-from collections.abc import Callable
-from typing import Final
-from urllib.parse import urlsplit
+import re
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import Final, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.gc_collector import GCCollector
-from prometheus_client.platform_collector import PlatformCollector
-from prometheus_client.process_collector import ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Gauge,
+    Histogram,
+    Metric,
+    PlatformCollector,
+    ProcessCollector,
+    exposition,
+)
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
 
 from portside.observe.record import Record
 
-BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 2, 5)
-MAX_NAMES: Final = 1000
-"""How many tool names become labels; more than any catalogue a client could use."""
+BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0)
+HTTP_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-_METHODS: Final = frozenset({"GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"})
-_SCHEMES: Final = 50
+MAX_TOOLS: Final = 1000
+MAX_SCHEMES: Final = 50
+MAX_ROUTES: Final = 200
+MAX_NAME: Final = 128
+"""How many values a label may take, and how long (characters) a tool name may be, before all others are `other`."""
+
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,31}", re.ASCII)
+
+
+class Exposition(NamedTuple):
+    """One scrape: the body and its media type."""
+
+    body: bytes
+    content_type: str
 
 
 class Metrics:
-    """Counts requests from their records, and reads gauges when asked."""
+    """Every metric of one process, on a registry of its own. Used from the event loop's thread."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._duration = Histogram(
+            "mcp_http_request_duration_seconds",
+            "Time from the first byte of a request read to the last byte of its response written.",
+            ("method", "route", "status_code"),
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self._tools = _Named(
+            Counter(
+                "mcp_tool_executions_total",
+                "Tool calls, by tool and outcome.",
+                ("tool_name", "status"),
+                registry=self.registry,
+            ),
+            limit=MAX_TOOLS,
+        )
+        self._resources = _Named(
+            Counter(
+                "mcp_resource_requests_total",
+                "Resource reads, by URI scheme and outcome.",
+                ("resource_type", "status"),
+                registry=self.registry,
+            ),
+            limit=MAX_SCHEMES,
+        )
+        self._refused = Counter(
+            "mcp_requests_refused_total",
+            "Requests refused before any call was made, by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self._connections = self._gauge("mcp_active_connections", "Open client connections.")
+        self._sessions = self._gauge("mcp_sessions", "Open sessions of the session-based protocol revisions.")
+        self._streams = self._gauge(
+            "mcp_open_streams", "Event streams open without a call: subscriptions, GET streams."
+        )
+        self._calls = self._gauge("mcp_calls_in_flight", "Calls being answered.")
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self._duration = Histogram(
-            "mcp_http_request_duration_seconds",
-            "Time from the first byte of a request to the last of its response.",
-            ["method", "route", "status_code"],
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-        self._tools = Counter(
-            "mcp_tool_executions_total", "Tool calls by outcome.", ["tool_name", "status"], registry=self.registry
-        )
-        self._resources = Counter(
-            "mcp_resource_requests_total",
-            "Resource reads by URI scheme and outcome.",
-            ["resource_type", "status"],
-            registry=self.registry,
-        )
-        self._refused = Counter(
-            "mcp_requests_refused_total", "Requests refused before any call, by status.", ["reason"], registry=self.registry
-        )
-        self._gauges = {
-            name: Gauge(name, text, registry=self.registry)
-            for name, text in (
-                ("mcp_active_connections", "Open connections."),
-                ("mcp_sessions", "Legacy sessions."),
-                ("mcp_open_streams", "Streams that stay open without a call."),
-                ("mcp_calls_in_flight", "Calls being answered."),
-            )
-        }
-        self._children: dict[tuple[str, str, int], Callable[[float], None]] = {}
-        self._tool_children: dict[tuple[str, str], Callable[[], None]] = {}
-        self._tool_names: set[str] = set()
-        self._schemes: set[str] = set()
+        # Looking a child up by its labels takes a lock and sorts; a tuple in a dict does not.
+        self._observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
+        self._routes: set[str] = set()
 
     def watch(
         self,
@@ -69,56 +97,117 @@ class Metrics:
         streams: Callable[[], int],
         calls: Callable[[], int],
     ) -> None:
-        """Say where the gauges are read from."""
-        self._gauges["mcp_active_connections"].set_function(connections)
-        self._gauges["mcp_sessions"].set_function(sessions)
-        self._gauges["mcp_open_streams"].set_function(streams)
-        self._gauges["mcp_calls_in_flight"].set_function(calls)
+        """Read these gauges from functions, asked at every scrape. May be called again."""
+        self._connections.set_function(connections)
+        self._sessions.set_function(sessions)
+        self._streams.set_function(streams)
+        self._calls.set_function(calls)
 
     def sink(self, record: Record) -> None:
-        """Count one request."""
-        key = (record.method, record.route, record.status)
-        observe = self._children.get(key)
+        """Count one finished request."""
+        observe = self._observers.get((record.method, record.route, record.status))
         if observe is None:
-            method = record.method if record.method in _METHODS else "other"
-            observe = self._duration.labels(method, record.route, str(record.status)).observe
-            if len(self._children) < 10_000:
-                self._children[key] = observe
+            observe = self._observer(record)
         observe(record.duration_s)
+        if record.rpc_method == "tools/call":
+            if record.name is not None:
+                self._tools.count(record.name, record.outcome)
+        elif record.rpc_method == "resources/read" and record.name is not None:
+            self._resources.count(_scheme(record.name), record.outcome)
         if record.outcome == "refused":
-            self._refused.labels(str(record.status)).inc()
-        elif record.rpc_method == "tools/call":
-            self._count_tool(record)
-        elif record.rpc_method == "resources/read":
-            self._resources.labels(self._scheme(record), record.outcome).inc()
+            self._refused.labels(_reason(record.status)).inc()
 
-    def render(self, accept: str | None = None) -> tuple[bytes, str]:
-        """Return the exposition and its content type: OpenMetrics for who asks for it, else Prometheus text."""
-        encode, content_type = choose_encoder(accept or "")
-        return encode(self.registry), content_type
+    def render(self, accept: str = "") -> Exposition:
+        """Return a scrape: Prometheus text 0.0.4, or OpenMetrics 1.0 for an `Accept` header that names it."""
+        if "application/openmetrics-text" in accept:
+            return Exposition(openmetrics.generate_latest(self.registry), openmetrics.CONTENT_TYPE_LATEST)
+        body = exposition.generate_latest(_WithoutCreated(self.registry))
+        return Exposition(body, exposition.CONTENT_TYPE_PLAIN_0_0_4)
 
-    def _count_tool(self, record: Record) -> None:
-        """Count a call. A name becomes a label once a call of it went well, so clients cannot make up labels."""
-        name = record.name or "unknown"
-        if name not in self._tool_names:
-            if record.outcome != "ok":
-                name = "unknown"
-            elif len(self._tool_names) < MAX_NAMES:
-                self._tool_names.add(name)
-            else:
-                name = "other"
-        increment = self._tool_children.get((name, record.outcome))
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, registry=self.registry)
+
+    def _observer(self, record: Record) -> Callable[[float], None]:
+        """Return what observes this kind of request; only bounded labels are kept."""
+        key = (
+            record.method if record.method in HTTP_METHODS else "other",
+            self._route(record.route),
+            record.status if 100 <= record.status <= 599 else 0,
+        )
+        observe = self._observers.get(key)
+        if observe is None:
+            method, route, status = key
+            observe = self._observers[key] = self._duration.labels(method, route, str(status)).observe
+        return observe
+
+    def _route(self, route: str) -> str:
+        if route not in self._routes:
+            if len(self._routes) >= MAX_ROUTES:
+                return "other"
+            self._routes.add(route)
+        return route
+
+
+class _Named:
+    """A counter whose first label is a client's word: a word becomes a value once a call with it succeeded.
+
+    Until then it counts as `unknown`, so that nobody fills the memory with names that do not exist; past `limit`
+    values, or where it is no fit label, as `other`.
+    """
+
+    def __init__(self, counter: Counter, *, limit: int) -> None:
+        self._counter = counter
+        self._limit = limit
+        self._admitted: set[str] = set()
+        self._increments: dict[tuple[str, str], Callable[[], None]] = {}
+
+    def count(self, name: str, status: str) -> None:
+        increment = self._increments.get((name, status))
         if increment is None:
-            increment = self._tool_children[(name, record.outcome)] = self._tools.labels(name, record.outcome).inc
+            increment = self._increment(self._label(name, status), status)
         increment()
 
-    def _scheme(self, record: Record) -> str:
-        try:
-            scheme = urlsplit(record.name or "").scheme or "none"
-        except ValueError:
-            return "none"
-        if scheme not in self._schemes:
-            if record.outcome != "ok" or len(self._schemes) >= _SCHEMES:
-                return "other"
-            self._schemes.add(scheme)
-        return scheme
+    def _label(self, name: str, status: str) -> str:
+        if name in self._admitted:
+            return name
+        if status != "ok":
+            return "unknown"
+        # A lone surrogate is not printable either, and would make every later scrape fail.
+        if len(self._admitted) >= self._limit or len(name) > MAX_NAME or not name.isprintable():
+            return "other"
+        self._admitted.add(name)
+        return name
+
+    def _increment(self, label: str, status: str) -> Callable[[], None]:
+        increment = self._increments.get((label, status))
+        if increment is None:
+            increment = self._increments[(label, status)] = self._counter.labels(label, status).inc
+        return increment
+
+
+class _WithoutCreated:
+    """A registry without `_created` samples, which the text format shows as a second series for every counter.
+
+    The library's own switch for this is global, and the user's code may use the library too.
+    """
+
+    def __init__(self, registry: Collector) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family
+
+
+def _scheme(uri: str) -> str:
+    scheme = uri.partition(":")[0].lower()
+    return scheme if _SCHEME.fullmatch(scheme) else "invalid"
+
+
+def _reason(status: int) -> str:
+    """Return why, as the HTTP status says it; refusals that ride on 200 say so in JSON-RPC alone."""
+    try:
+        return HTTPStatus(status).name.lower() if status >= 400 else "protocol"
+    except ValueError:
+        return "other"

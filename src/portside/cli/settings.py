@@ -1,0 +1,38 @@
+"""`portside settings`: what is in force, and what there is."""
+
+import os
+from pathlib import Path
+
+import click
+
+from portside.cli import exits
+from portside.cli.serve import default_file
+
+
+@click.group(epilog=exits.HELP)
+def settings() -> None:
+    """Show the settings in force, or document all of them."""
+
+
+@settings.command(epilog=exits.HELP)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Settings file; portside.toml in this folder if there is one.",
+)
+def show(as_json: bool, config: Path | None) -> None:
+    """Show every setting in force and where it came from; secrets stay hidden."""
+    from portside.settings import document, sources
+
+    loaded = sources.load(os.environ, file=config or default_file())
+    click.echo(document.show(loaded, as_json=as_json))
+
+
+@settings.command(name="document", epilog=exits.HELP)
+@click.option("--env-example", is_flag=True, help="As an .env file to copy.")
+def document_(env_example: bool) -> None:
+    """Print the reference of all settings as Markdown."""
+    from portside.settings import document
+
+    click.echo(document.env_example() if env_example else document.reference(), nl=False)

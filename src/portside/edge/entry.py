@@ -1,0 +1,111 @@
+"""The outermost layer: the request's record, its id, the security headers, and the last word on failures."""
+
+import itertools
+import logging
+import os
+import re
+from collections.abc import Callable
+from time import perf_counter
+from typing import Final
+
+import msgspec
+
+from portside.edge.asgi import ASGIApp, Message, Receive, Scope, Send
+from portside.edge.errors import response_of
+from portside.observe.record import Record
+
+SECURITY_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", b"default-src 'self'"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    # The filter this header once switched on did harm; 0 switches it off (OWASP Secure Headers).
+    (b"x-xss-protection", b"0"),
+)
+STRICT_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+_log = logging.getLogger("portside.edge")
+
+
+class Entry:
+    """Makes the record, hands it over once when the last byte has left, and never lets an exception out."""
+
+    def __init__(self, app: ASGIApp, *, emit: Callable[[Record], None]) -> None:
+        self._app = app
+        self._emit = emit
+        self._prefix = os.urandom(6).hex()
+        self._count = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client")
+        record = Record(f"{self._prefix}{next(self._count):08x}", scope["method"], client[0] if client else "")
+        scope["portside.record"] = record
+        response = _Response(record, scope, send, self._emit)
+        try:
+            await self._app(scope, receive, response.send)
+        except Exception as error:
+            await self._fail(response, record, error)
+        finally:
+            response.over()
+
+    async def _fail(self, response: "_Response", record: Record, error: Exception) -> None:
+        status, message, headers = response_of(error)
+        record.outcome, record.error = "error", type(error).__name__
+        if status >= 500:
+            _log.error("request.failed", exc_info=error, extra={"portside": {"request_id": record.request_id}})
+        if response.is_started:
+            return
+        body = msgspec.json.encode({"error": {"status": status, "message": message, "request_id": record.request_id}})
+        head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+        await response.send({"type": "http.response.start", "status": status, "headers": head})
+        await response.send({"type": "http.response.body", "body": body})
+
+
+class _Response:
+    """Watches one response on its way out."""
+
+    __slots__ = ("_emit", "_record", "_scope", "_send", "is_over", "is_started")
+
+    def __init__(self, record: Record, scope: Scope, send: Send, emit: Callable[[Record], None]) -> None:
+        self._record = record
+        self._scope = scope
+        self._send = send
+        self._emit = emit
+        self.is_started = False
+        self.is_over = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.is_started = True
+            self._record.status = message["status"]
+            self._dress(message)
+            await self._send(message)
+            return
+        body = message.get("body", b"")
+        self._record.bytes_out += len(body)
+        await self._send(message)
+        if not message.get("more_body", False):
+            self.over()
+
+    def over(self) -> None:
+        """Hand the record over, once."""
+        if not self.is_over:
+            self.is_over = True
+            self._record.duration_s = perf_counter() - self._record.started
+            self._emit(self._record)
+
+    def _dress(self, message: Message) -> None:
+        headers = [*message.get("headers", ()), *SECURITY_HEADERS]
+        headers.append((b"x-request-id", self._record.request_id.encode()))
+        if not any(name == b"cache-control" for name, _ in message.get("headers", ())):
+            headers.append(_NO_STORE)
+        if self._scope["scheme"] == "https":
+            headers.append(STRICT_TRANSPORT)
+        message["headers"] = headers
+
+
+def accepted_id(value: bytes) -> str | None:
+    """Return a request id somebody trusted has given, None where it does not look like one."""
+    return value.decode("ascii") if _ID.fullmatch(value) else None

@@ -1,0 +1,103 @@
+"""uvicorn's HTTP protocol with the bounds it lacks: slow and long heads, too many connections."""
+
+import asyncio
+from typing import Any, Final, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_ANSWERS: Final = {
+    408: b"HTTP/1.1 408 Request Timeout\r\n",
+    414: b"HTTP/1.1 414 URI Too Long\r\n",
+    431: b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
+    503: b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n",
+}
+
+
+def protocol_class(
+    *, header_timeout_s: float, max_header_bytes: int, max_url_bytes: int, max_connections: int
+) -> type[HttpToolsProtocol]:
+    """Return a protocol class with these bounds, for uvicorn's `http=`.
+
+    A head must be complete `header_timeout_s` after its connection opened or its first byte came (408, or a silent
+    close where nothing came); its bytes are counted before anything is parsed (414, 431).
+    """
+
+    class Bounded(HttpToolsProtocol):
+        """One connection."""
+
+        _head_bytes = 0
+        _url_bytes = 0
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > max_connections:
+                self._refuse(503)
+                return
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._relax()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self._deadline is not None or (self._is_between() and not self._is_whole_head(data)):
+                if self._deadline is None:
+                    self._watch()
+                self._head_bytes += len(data)
+                # One read may hold the end of the head and much of the body; only an open head counts.
+                if self._head_bytes > max_header_bytes and b"\r\n\r\n" not in data[: max_header_bytes + 4]:
+                    self._relax()
+                    self._refuse(431)
+                    return
+            super().data_received(data)
+
+        def on_url(self, url: bytes) -> None:
+            self._url_bytes += len(url)
+            if self._url_bytes <= max_url_bytes:
+                super().on_url(url)
+            else:
+                self._refuse(414)
+
+        def on_headers_complete(self) -> None:
+            self._relax()
+            if not self.transport.is_closing():
+                super().on_headers_complete()
+
+        def on_message_begin(self) -> None:
+            self._url_bytes = 0
+            super().on_message_begin()
+
+        def _is_whole_head(self, data: bytes) -> bool:
+            """Whether a request's head came in one piece, as nearly all do: then nothing needs watching."""
+            return b"\r\n\r\n" in data[: max_header_bytes + 4]
+
+        def _is_between(self) -> bool:
+            """Whether no request is being read or answered on this connection."""
+            cycle = cast("Any", self).cycle
+            return cycle is None or cycle.response_complete
+
+        def _watch(self) -> None:
+            self._head_bytes = 0
+            self._deadline = self.loop.call_later(header_timeout_s, self._too_slow)
+
+        def _relax(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+            self._head_bytes = 0
+
+        def _too_slow(self) -> None:
+            self._deadline = None
+            if self._head_bytes:
+                self._refuse(408)
+            else:
+                self.transport.close()
+
+        def _refuse(self, status: int) -> None:
+            if self.transport.is_closing():
+                return
+            self.transport.write(_ANSWERS[status] + b"connection: close\r\ncontent-length: 0\r\n\r\n")
+            self.transport.close()
+
+    return Bounded

@@ -1,0 +1,103 @@
+"""What is made from the table: the reference, `.env.example`, and the settings in force."""
+
+import json
+from typing import Any
+
+from portside.secret import HIDDEN
+from portside.settings.model import REFUSED, RESERVED, TABLE, Entry, Settings
+from portside.settings.sources import Loaded
+
+_GROUPS = {
+    "serve": "Serving",
+    "hosting": "The hosted server",
+    "limits": "Limits",
+    "proxy": "Behind a proxy",
+    "streams": "Streams",
+    "sessions": "Sessions",
+    "observe": "Logs, metrics, health",
+    "secrets": "Secrets",
+}
+
+
+def reference() -> str:
+    """Return the settings reference, docs/settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        "Made from `src/portside/settings/model.py` by `portside settings document`.",
+        "",
+        "A setting is taken from the first of: a flag, its environment variable, its file in the secrets folder, its key "
+        "in `portside.toml`, its default.",
+        "A secret can also be given as `NAME_FILE`, the path of a file that not everybody can read.",
+        "A wrong value, an unknown `PORTSIDE_` variable or a near miss stops the start, and all problems are told at once.",
+        "",
+    ]
+    for group, title in _GROUPS.items():
+        lines += [f"## {title}", "", "| variable | `portside.toml` | default | what it is for |", "|---|---|---|---|"]
+        for name, entry in _in(group):
+            text = Settings.model_fields[name].description or ""
+            expected = entry.expected.replace("|", "\\|")
+            lines.append(f"| `{entry.name}` | `{entry.key}` | {_default(name)} | {text} Expects {expected}. |")
+        lines.append("")
+    lines += [
+        "## Reserved",
+        "",
+        f"Not used by this version, and let through for the hosted server: {', '.join(f'`{name}`' for name in RESERVED)}.",
+        "",
+        "Refused, because whoever sets them believes to be protected: "
+        + ", ".join(f"`{name}` ({what})" for name, what in REFUSED.items())
+        + ".",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def env_example() -> str:
+    """Return `.env.example`: every variable with its default, commented out."""
+    lines = ["# Settings of portside, all with their defaults. Made by `portside settings document --env-example`."]
+    for group, title in _GROUPS.items():
+        lines += ["", f"# {title}"]
+        for name, entry in _in(group):
+            value = "" if entry.is_secret else _plain(name)
+            lines += [f"# {Settings.model_fields[name].description}", f"# {entry.name}={value}"]
+    return "\n".join(lines) + "\n"
+
+
+def show(loaded: Loaded, *, as_json: bool) -> str:
+    """Return the settings in force, each with where it came from; secrets hidden."""
+    rows = [(entry.name, _shown(loaded, name, entry), loaded.origins[name]) for name, entry in TABLE.items()]
+    if as_json:
+        return json.dumps({name: {"value": value, "origin": origin} for name, value, origin in rows}, indent=2)
+    texts = [(name, "-" if value is None else str(value), origin) for name, value, origin in rows]
+    widths = [max(len(row[column]) for row in texts) for column in (0, 1)]
+    return "\n".join(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}" for name, value, origin in texts)
+
+
+def _shown(loaded: Loaded, name: str, entry: Entry) -> Any:
+    value: Any = getattr(loaded.settings, name)
+    if entry.is_secret:
+        return HIDDEN if value else None
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _in(group: str) -> list[tuple[str, Entry]]:
+    return [(name, entry) for name, entry in TABLE.items() if entry.key.partition(".")[0] == group]
+
+
+def _plain(name: str) -> str:
+    field = Settings.model_fields[name]
+    if field.default_factory is not None:
+        return ""
+    value: object = field.default
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None or value == () else str(value)
+
+
+def _default(name: str) -> str:
+    if Settings.model_fields[name].default_factory is not None:
+        return "the host name"
+    text = _plain(name)
+    return f"`{text}`" if text else "none"

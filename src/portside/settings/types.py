@@ -1,0 +1,168 @@
+"""What a setting's text may look like: sizes, switches, lists, networks, keys."""
+
+import base64
+import binascii
+import ipaddress
+import re
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, cast
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from portside.secret import Secret
+
+_SIZE: Final = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|kB|MB|GB)?")
+_UNITS: Final = {
+    None: 1,
+    "B": 1,
+    "KiB": 1024,
+    "MiB": 1024**2,
+    "GiB": 1024**3,
+    "kB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+}
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off"})
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+_LABEL: Final = re.compile(r"[A-Za-z0-9._-]{1,63}")
+KEY_BYTES: Final = 32
+
+
+def size(value: object) -> object:
+    """Return bytes for `4194304`, `4MiB` or `512 KiB`. Raises ValueError."""
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value.strip())
+        if match is None:
+            raise ValueError("not a size")
+        return int(match[1]) * _UNITS[match[2]]
+    return value
+
+
+def switch(value: object) -> object:
+    """Return a bool for true, 1, yes, on and their opposites. Raises ValueError."""
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word not in _TRUE | _FALSE:
+            raise ValueError("neither true nor false")
+        return word in _TRUE
+    return value
+
+
+def words(value: object) -> object:
+    """Return the items of a comma-separated text, without empty ones."""
+    if isinstance(value, str):
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+    return tuple(cast("Sequence[Any]", value)) if isinstance(value, list) else value
+
+
+def lower(value: object) -> object:
+    """Return text in lower case."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def networks(value: Sequence[str]) -> Sequence[str]:
+    """Check that every item is an address or a network. Raises ValueError."""
+    for item in value:
+        ipaddress.ip_network("0.0.0.0/0" if item == "*" else item, strict=False)
+    return value
+
+
+def hosts(value: Sequence[str]) -> Sequence[str]:
+    """Check that every item is a host, with or without a port. Raises ValueError."""
+    for item in value:
+        if not _HOST.fullmatch(item):
+            raise ValueError(item)
+    return value
+
+
+def origins(value: Sequence[str]) -> Sequence[str]:
+    """Check that every item is an origin: scheme, host, perhaps a port, nothing else. Raises ValueError."""
+    for item in value:
+        parts = urlsplit(item)
+        if item != "*" and (parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/")):
+            raise ValueError(item)
+    return value
+
+
+def public_url(value: str) -> str:
+    """Check that the text is a URL that can be extended by a path. Raises ValueError."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(value)
+    if parts.username is not None or parts.port == 0:
+        raise ValueError(value)
+    return value.rstrip("/")
+
+
+def label(value: str) -> str:
+    """Check that the text fits a host name's label. Raises ValueError."""
+    if not _LABEL.fullmatch(value):
+        raise ValueError(value)
+    return value
+
+
+def functions(value: Sequence[str]) -> Sequence[str]:
+    """Check that every item reads `module:function`. Raises ValueError."""
+    for item in value:
+        module, colon, name = item.partition(":")
+        if not colon or not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+            raise ValueError(item)
+    return value
+
+
+def keys(value: object) -> object:
+    """Return the keys of an `id:key` list, newest first, each at least 32 bytes in hex, base64 or as they are.
+
+    Raises ValueError, never with the key in it.
+    """
+    if not isinstance(value, str):
+        return value
+    found: list[Secret] = []
+    for item in value.split(","):
+        id_, colon, text = item.strip().partition(":")
+        material = _material(text if colon else id_)
+        if len(material) < KEY_BYTES or len(set(material)) < 8:
+            raise ValueError("a key is too short or too regular")
+        found.append(Secret(material))
+    return tuple(found)
+
+
+def _material(text: str) -> bytes:
+    try:
+        if len(text) >= 2 * KEY_BYTES:
+            return bytes.fromhex(text)
+    except ValueError:
+        pass
+    try:
+        decoded = base64.b64decode(
+            text + "=" * (-len(text) % 4), altchars=b"-_" if set(text) & set("-_") else None, validate=True
+        )
+        if len(decoded) >= KEY_BYTES:
+            return decoded
+    except (binascii.Error, ValueError):
+        pass
+    return text.encode()
+
+
+def own_label() -> str:
+    """Return this machine's name as a label."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:63] or "portside"
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Size = Annotated[int, BeforeValidator(size), Field(ge=1, le=2**40)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Millis = Annotated[int, Field(ge=1, le=7 * 24 * 3600 * 1000)]
+Switch = Annotated[bool, BeforeValidator(switch)]
+Label = Annotated[str, AfterValidator(label)]
+PublicUrl = Annotated[str, AfterValidator(public_url)]
+Networks = Annotated[tuple[str, ...], BeforeValidator(words), AfterValidator(networks)]
+Hosts = Annotated[tuple[str, ...], BeforeValidator(words), AfterValidator(hosts)]
+Origins = Annotated[tuple[str, ...], BeforeValidator(words), AfterValidator(origins)]
+Functions = Annotated[tuple[str, ...], BeforeValidator(words), AfterValidator(functions)]
+Keys = Annotated[tuple[Secret, ...], BeforeValidator(keys)]
+Folder = Path
