@@ -6,9 +6,9 @@ from typing import Final
 
 import click
 
-from portside import __version__
 from portside.cli import exits
 from portside.errors import PortsideError, SettingsInvalid, StartFailed
+from portside.version import VERSION
 
 _COMMANDS: Final = {
     "serve": ("portside.cli.serve:serve", "Serve an MCP server over HTTP."),
@@ -35,7 +35,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, epilog=exits.HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="portside")
+@click.version_option(VERSION, prog_name="portside")
 def main() -> None:
     """Run an MCP server in production."""
 

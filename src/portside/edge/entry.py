@@ -40,7 +40,12 @@ class Entry:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
-        record = Record(f"{self._prefix}{next(self._count):08x}", scope["method"], client[0] if client else "")
+        record = Record(
+            request_id=f"{self._prefix}{next(self._count):08x}",
+            method=scope["method"],
+            client=client[0] if client else "",
+            started=perf_counter(),
+        )
         scope["portside.record"] = record
         response = _Response(record, scope, send, self._emit)
         try:

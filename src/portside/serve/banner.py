@@ -4,13 +4,12 @@ import sys
 
 import structlog
 
-from portside import __version__
 from portside.errors import PortsideError
 from portside.hosting.base import Description
 from portside.serve.app import ENDPOINT
 from portside.settings.model import Settings
-from portside.settings.problems import notices
 from portside.settings.sources import Loaded
+from portside.version import VERSION
 
 _log = structlog.get_logger("portside.serve")
 
@@ -20,7 +19,7 @@ def show(loaded: Loaded, url: str, description: Description) -> None:
     settings = loaded.settings
     _log.info(
         "serve.ready",
-        version=__version__,
+        version=VERSION,
         url=url + ENDPOINT,
         env=settings.env,
         server=description.name,
@@ -45,12 +44,12 @@ def text(loaded: Loaded, url: str, description: Description) -> str:
         counts[path] = counts.get(path, 0) + 1
     tools = ", ".join(f"{count} {path}" for path, count in sorted(counts.items())) or "not known before they are listed"
     lines = [
-        f"portside {__version__} serves {description.name!r} ({description.family} {description.version})",
+        f"portside {VERSION} serves {description.name!r} ({description.family} {description.version})",
         f"  endpoint   {url}{ENDPOINT}   (MCP 2024-11-05 to 2026-07-28)",
         f"  health     {url}/health   ready {url}/ready   metrics {url}/metrics",
         f"  tools      {tools}",
         *(f"  off        {line}" for line in off(settings)),
-        *(f"  note       {line}" for line in notices(settings)),
+        *(f"  note       {line}" for line in loaded.notices),
     ]
     return "\n".join(lines)
 

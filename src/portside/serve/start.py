@@ -7,7 +7,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 
@@ -93,17 +92,16 @@ class Process:
 
     def _build(self) -> server.Server:
         settings = self._settings
-        checks = health.checks(data_dir=Path(settings.data_dir), custom=settings.health_checks)
+        checks = [health.memory(), health.disk(settings.data_dir), *map(health.custom, settings.health_checks)]
         ops = Ops(
             self._app,
             readiness=self._readiness,
-            health=health.Health(checks, self._clock),
+            health=health.Health(checks, self._clock) if settings.health_check_enabled else None,
             metrics=self._metrics if settings.metrics_enabled else None,
             is_open=settings.env == "development",
-            is_enabled=settings.health_check_enabled,
         )
         sinks = [self._metrics.sink, *([log.request_sink] if settings.request_log else [])]
-        app = stack.build(ops, _edge_options(settings), Emitter(sinks))
+        app = stack.build(ops, _edge_options(settings), Emitter(sinks, self._clock))
         protocol = protocol_class(
             header_timeout_s=settings.header_timeout_ms / 1000,
             max_header_bytes=settings.max_header_bytes,
@@ -253,8 +251,7 @@ def _gateway_options(settings: Settings) -> Options:
 
 def _edge_options(settings: Settings) -> stack.EdgeOptions:
     return stack.EdgeOptions(
-        host=settings.host,
-        port=settings.port,
+        bind_host=settings.host,
         public_url=settings.public_url,
         trusted_proxies=settings.trusted_proxies,
         allowed_hosts=settings.allowed_hosts,

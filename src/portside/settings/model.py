@@ -93,7 +93,7 @@ class Settings(BaseModel):
         _SWITCH,
     )
     data_dir: Path = _setting(
-        "data", "PORTSIDE_DATA_DIR", "serve.data_dir", "Folder whose disk is watched.", "a folder"
+        Path("data"), "PORTSIDE_DATA_DIR", "serve.data_dir", "Folder whose disk is watched.", "a folder"
     )
     secrets_dir: Path | None = _setting(
         None, "PORTSIDE_SECRETS_DIR", "serve.secrets_dir", "Folder with one file per variable.", "a folder"
