@@ -1,8 +1,10 @@
 """What `tests/install-tools` has installed, or why a test cannot run without it."""
 
 import os
+import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,15 +35,21 @@ def package_file(*parts: str) -> str:
 
 
 def run(
-    command: Sequence[str | Path], *, cwd: Path = ROOT, timeout_s: float = 60, script: str | None = None
+    command: Sequence[str | Path],
+    *,
+    cwd: Path = ROOT,
+    environment: Mapping[str, str] | None = None,
+    script: str = "",
+    timeout_s: float = 60,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program of the tools to its end, with `script` as its input; nothing of it is left after a time-out.
+    """Run a program of the tools to its end, with `script` as its input and `environment` added to ours.
 
-    Raises subprocess.TimeoutExpired.
+    Nothing of it is left after a time-out. Raises subprocess.TimeoutExpired.
     """
     with subprocess.Popen(
         [str(part) for part in command],
         cwd=cwd,
+        env={**os.environ, **(environment or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -49,8 +57,9 @@ def run(
         start_new_session=True,
     ) as process:
         try:
-            out, err = process.communicate(script or "", timeout=timeout_s)
+            out, err = process.communicate(script, timeout=timeout_s)
         except BaseException:
-            os.killpg(process.pid, 9)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)

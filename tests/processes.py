@@ -1,5 +1,6 @@
 """Servers as real child processes: started on a free port, awaited until ready, ended for certain."""
 
+import http.client
 import os
 import signal
 import socket
@@ -7,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -108,12 +108,18 @@ def _await_ready(server: Serving) -> None:
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             raise ServerFailed(f"the server ended with code {server.process.returncode}:\n{server.printed()}")
-        with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-            with _LOCAL.open(f"{server.origin}/ready", timeout=2) as answer:
-                if answer.status == 200:
-                    return
+        if _is_ready(server):
+            return
         time.sleep(_POLL_S)  # another process: there is nothing to wait on but its answer
     raise ServerFailed(f"the server was not ready within {START_S:.0f} s:\n{server.printed()}")
+
+
+def _is_ready(server: Serving) -> bool:
+    try:
+        with _LOCAL.open(f"{server.origin}/ready", timeout=2) as answer:
+            return answer.status == 200
+    except (OSError, http.client.HTTPException):  # not listening yet, or 503 while it starts
+        return False
 
 
 def _end(server: Serving, codes: Collection[int]) -> None:

@@ -1,8 +1,9 @@
 """Hosting objects of the official Python SDK v2, `MCPServer` and lowlevel `Server`, by direct call."""
 
 import logging
+import time
 from importlib.metadata import version
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from mcp.server import Server
 from mcp.server.context import ServerRequestContext
@@ -23,12 +24,16 @@ from portside.hosting.v2_kernel import RequestContext, Runner
 from portside.hosting.v2_tools import CompiledTool, ToolTable
 from portside.state.base import SessionRecord
 from portside.wire import classify, message, parameters, refusal
+from portside.wire.headers import PARAM_PREFIX
 from portside.wire.message import Message
 from portside.wire.refusal import Refusal
 
 _log = logging.getLogger("portside.hosting")
 
 Dispatch = Literal["compiled", "tool", "kernel"]
+LIST_KEPT_S: Final = 5.0
+LIST_PAGES: Final = 100
+
 _PLAIN_PARAMS = frozenset({"name", "arguments", "_meta"})
 
 
@@ -54,6 +59,7 @@ class PythonV2Host:
         self._family = f"{family} ({type(server).__name__})"
         self._version = version(package)
         self._lifespan: Lifespan[Any] | None = None
+        self._listed: tuple[float, dict[str, tuple[parameters.Declared, ...]]] | None = None
         self._schemas: dict[str, tuple[object, tuple[parameters.Declared, ...]]] = {}
 
     def prepare(self) -> None:
@@ -114,22 +120,61 @@ class PythonV2Host:
             lifespan, self._lifespan = self._lifespan, None
             await lifespan.stop()
 
-    def check_parameters(self, params: dict[str, Any], call: Call) -> None:
+    async def check_parameters(self, params: dict[str, Any], call: Call) -> None:
         """Compare mirrored headers with the arguments of a `tools/call`. Raises Refusal -32020."""
-        name, lookup = params.get("name"), self.low.get_tool_input_schema
-        if lookup is None or not isinstance(name, str):
+        name, given = params.get("name"), params.get("arguments")
+        if not isinstance(name, str):
             return
-        schema = lookup(name)
+        arguments = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+        if self.low.get_tool_input_schema is not None:
+            wanted = self._declared(name, self.low.get_tool_input_schema(name))
+        elif arguments or any(header.startswith(PARAM_PREFIX) for header, _ in call.headers):
+            wanted = await self._declared_in_list(name, call)
+        else:
+            return
+        if wanted:
+            parameters.check(wanted, arguments, call.headers)
+
+    def _declared(self, name: str, schema: object) -> tuple[parameters.Declared, ...]:
         known = self._schemas.get(name)
         if known is None or known[0] is not schema:
-            known = self._schemas[name] = (schema, parameters.declared(schema))
-            if len(self._schemas) > 10_000:
+            if len(self._schemas) >= 10_000:
                 self._schemas.clear()
-        if known[1]:
-            arguments = params.get("arguments")
-            parameters.check(
-                known[1], cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {}, call.headers
-            )
+            known = self._schemas[name] = (schema, parameters.declared(schema))
+        return known[1]
+
+    async def _declared_in_list(self, name: str, call: Call) -> tuple[parameters.Declared, ...]:
+        """Return what the server's own `tools/list` declares for a tool; the list is kept for a few seconds.
+
+        A server that cannot list its tools has nothing to check against, so its calls go on, as with the SDK itself.
+        """
+        now = time.monotonic()
+        if self._listed is None or now - self._listed[0] > LIST_KEPT_S:
+            try:
+                schemas = await self._list_schemas(call)
+            except Exception:
+                _log.exception("tools/list failed; mirrored headers are not checked")
+                schemas = {}
+            self._listed = (now, {tool: parameters.declared(schema) for tool, schema in schemas.items()})
+        return self._listed[1].get(name, ())
+
+    async def _list_schemas(self, call: Call) -> dict[str, object]:
+        found: dict[str, object] = {}
+        cursor: object = None
+        for _ in range(LIST_PAGES):
+            meta = {classify.META_REVISION: call.revision, classify.META_CAPABILITIES: call.capabilities}
+            params: dict[str, Any] = {"_meta": meta} if cursor is None else {"_meta": meta, "cursor": cursor}
+            connection = v2_kernel.modern_connection(_Silent(), call)
+            try:
+                context = RequestContext(0, params, _Silent(), call)
+                result = await Runner(self.low, connection, self.state).on_request(context, "tools/list", params)
+            finally:
+                await aclose_shielded(connection)
+            found |= {tool["name"]: tool.get("inputSchema") for tool in result.get("tools", [])}
+            cursor = result.get("nextCursor")
+            if not isinstance(cursor, str):
+                break
+        return found
 
     def plain_call(self, method: str, params: dict[str, Any] | None) -> CompiledTool | None:
         """Return the compiled tool for a call that needs nothing of the SDK but the tool's own model."""
@@ -202,7 +247,7 @@ class ModernLink:
         host.prepare()
         try:
             if message_.method == "tools/call":
-                host.check_parameters(params, call)
+                await host.check_parameters(params, call)
             tool = host.plain_call(message_.method, params)
             result = await (
                 self._run(message_, back, call) if tool is None else self._run_compiled(tool, message_, back, call)

@@ -12,7 +12,7 @@ from errno import EDQUOT, ENOSPC
 from functools import lru_cache
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO, cast
 
 import msgspec
 import structlog
@@ -314,6 +314,12 @@ def _headed(event: EventDict, identity: Mapping[str, str]) -> dict[str, Any]:
     record: logging.LogRecord = event.pop("_record")
     event.pop("_from_structlog", None)
     event.pop("color_message", None)  # uvicorn's second copy of the message
+    # Our own modules that log through the standard library put their fields under this one key.
+    ours: object = event.pop("portside", None)
+    if isinstance(ours, dict):
+        event.update(cast("dict[str, Any]", ours))
+    elif ours is not None:
+        event["portside"] = ours
     head: dict[str, Any] = {
         "timestamp": timestamp(record.created),
         "level": record.levelname.lower(),

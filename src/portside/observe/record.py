@@ -1,7 +1,8 @@
 """The one record of an HTTP request: filled in on the way, handed once to the sinks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import perf_counter
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -19,18 +20,18 @@ class Record:
     """One HTTP request. Times in seconds, sizes in bytes.
 
     `route`, `rpc_method`, `era`, `revision` and `outcome` are bounded by those who set them; `method` and `name` are
-    the client's words and are bounded by whoever makes labels of them. `started` is `time.perf_counter()`. `session`
+    the client's words and are bounded by whoever makes labels of them. `started` is `time.perf_counter()` at construction. `session`
     is a hash of the session id, never the id. `status` is 0 while no response has started.
     """
 
     request_id: str = ""
-    method: str = ""
+    method: str = "POST"
+    client: str = ""
     route: str = "other"
     status: int = 0
-    client: str = ""
     bytes_in: int = 0
     bytes_out: int = 0
-    started: float = 0.0
+    started: float = field(default_factory=perf_counter)
     duration_s: float = 0.0
     era: Era | None = None
     revision: str | None = None

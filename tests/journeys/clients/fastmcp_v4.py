@@ -15,11 +15,11 @@ def _text(result: Any) -> str:
 
 async def main(url: str, mode: Any, story: dict[str, Any]) -> None:
     """Play the story and print what came of it as JSON."""
-    progress: list[float] = []
+    steps: list[float] = []
     asked: list[str] = []
 
-    async def on_progress(done: float, total: float | None, message: str | None) -> None:
-        progress.append(done)
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        steps.append(progress)
 
     async def on_question(message: str, kind: Any, params: Any, context: Any) -> dict[str, Any]:
         asked.append(message)
@@ -28,9 +28,9 @@ async def main(url: str, mode: Any, story: dict[str, Any]) -> None:
     async with Client(url, mode=mode, elicitation_handler=on_question, progress_handler=on_progress) as client:
         tools = await client.list_tools()
         called = await client.call_tool(*story["call"])
-        progress.clear()
+        steps.clear()
         worked = await client.call_tool(*story["work"])
-        worked_progress = list(progress)
+        worked_steps = list(steps)
         resource = (await client.read_resource(story["resource"]))[0]
         prompt = await client.get_prompt(*story["prompt"])
         answered = await client.call_tool(*story["ask"])
@@ -39,7 +39,7 @@ async def main(url: str, mode: Any, story: dict[str, Any]) -> None:
             "tools": [tool.name for tool in tools],
             "called": called.structured_content,
             "worked": _text(worked),
-            "progress": worked_progress,
+            "progress": worked_steps,
             "resource": resource.text if isinstance(resource, TextResourceContents) else "",
             "prompt": "".join(m.content.text for m in prompt.messages if isinstance(m.content, TextContent)),
             "asked": asked,

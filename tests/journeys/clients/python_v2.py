@@ -16,11 +16,11 @@ def _text(result: Any) -> str:
 
 async def main(url: str, mode: Any, story: dict[str, Any]) -> None:
     """Play the story and print what came of it as JSON."""
-    progress: list[float] = []
+    steps: list[float] = []
     asked: list[str] = []
 
-    async def on_progress(done: float, total: float | None, message: str | None) -> None:
-        progress.append(done)
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        steps.append(progress)
 
     async def on_question(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         asked.append(params.message)
@@ -38,7 +38,7 @@ async def main(url: str, mode: Any, story: dict[str, Any]) -> None:
             "tools": [tool.name for tool in tools.tools],
             "called": called.structured_content,
             "worked": _text(worked),
-            "progress": progress,
+            "progress": steps,
             "resource": resource.text if isinstance(resource, TextResourceContents) else "",
             "prompt": "".join(m.content.text for m in prompt.messages if isinstance(m.content, TextContent)),
             "asked": asked,
