@@ -52,9 +52,9 @@ def exit_code(error: PortsideError) -> int:
 def run() -> None:
     """Run the command line and exit; every known failure is one message on stderr and its own exit code."""
     try:
-        main.main(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        # Without its standalone mode, click returns the code of an `Exit` instead of raising it.
+        done: object = main.main(standalone_mode=False)
+        sys.exit(done if isinstance(done, int) else exits.OK)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:

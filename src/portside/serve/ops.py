@@ -28,7 +28,8 @@ class Ops:
     """Answers the operators' paths and passes everything else on.
 
     `/health` is 200 as long as this process can answer at all: a dead dependency shows in the body and in `/ready`,
-    since restarting every replica would cure nothing. Unless `is_open`, it tells the status alone.
+    since restarting every replica would cure nothing. Unless `is_open`, it tells the status alone, and `/ready` not
+    why a start failed. Without `health`, `/health` and `/ready` are 404; without `metrics`, `/metrics` is.
     """
 
     def __init__(
@@ -47,14 +48,18 @@ class Ops:
         self._is_open = is_open
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        if path not in PATHS or not self._is_served(path):
+        # Only HTTP and WebSocket scopes have a path.
+        if scope.get("path") not in PATHS or scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         record: Record = scope["portside.record"]
-        record.route = path
-        if scope["method"] not in ("GET", "HEAD"):
-            await _answer(send, scope, 405, b"", b"text/plain", (b"allow", b"GET, HEAD"))
+        path = record.route = scope["path"]
+        if (self._metrics if path == "/metrics" else self._health) is None:
+            record.outcome = "refused"
+            await _answer(send, scope, 404, _error(f"{path} is switched off"))
+        elif scope["method"] not in ("GET", "HEAD"):
+            record.outcome = "refused"
+            await _answer(send, scope, 405, _error("use GET or HEAD"), b"application/json", (b"allow", b"GET, HEAD"))
         elif path == "/metrics":
             await self._tell_metrics(scope, send)
         elif path == "/ready":
@@ -62,29 +67,35 @@ class Ops:
         else:
             await self._tell_health(scope, send)
 
-    def _is_served(self, path: str) -> bool:
-        return (self._metrics if path == "/metrics" else self._health) is not None
+    async def _report(self) -> Report | None:
+        if self._health is None:
+            return None
+        return await self._health.report(is_started=self._readiness.phase in ("ready", "draining"))
 
     async def _tell_health(self, scope: MutableMapping[str, Any], send: Send) -> None:
-        if self._health is None:
+        report = await self._report()
+        if report is None:
             return
-        report = await self._health.report()
-        body: dict[str, Any] = {"status": report.status, "timestamp": report.timestamp}
+        status = "unhealthy" if self._readiness.phase == "failed" else report.status
+        body: dict[str, Any] = {"status": status, "timestamp": report.timestamp}
         if self._is_open:
             body |= {"phase": self._readiness.phase, "checks": report.checks}
         await _answer(send, scope, 200, msgspec.json.encode(body))
 
     async def _tell_ready(self, scope: MutableMapping[str, Any], send: Send) -> None:
-        if self._health is None:
-            return
-        reason = self._not_ready(await self._health.report())
+        reason = await self._not_ready()
         body = {"status": "ready"} if reason is None else {"status": "not ready", "reason": reason}
         await _answer(send, scope, 200 if reason is None else 503, msgspec.json.encode(body))
 
-    def _not_ready(self, report: Report) -> str | None:
-        if self._readiness.phase != "ready":
-            return f"{self._readiness.phase}: {self._readiness.reason}"
-        if report.failed_critical:
+    async def _not_ready(self) -> str | None:
+        readiness = self._readiness
+        if readiness.phase == "failed" and not self._is_open:
+            # The reason is an exception's text: it may name files, and what was in them.
+            return "failed"
+        if readiness.phase != "ready":
+            return f"{readiness.phase}: {readiness.reason}"
+        report = await self._report()
+        if report is not None and report.failed_critical:
             return f"failed: {', '.join(report.failed_critical)}"
         return None
 
@@ -94,6 +105,10 @@ class Ops:
         accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
         body, content_type = self._metrics.render(accept)
         await _answer(send, scope, 200, body, content_type.encode())
+
+
+def _error(message: str) -> bytes:
+    return msgspec.json.encode({"error": {"message": message}})
 
 
 async def _answer(

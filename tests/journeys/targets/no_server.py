@@ -1,0 +1,3 @@
+"""Holds nothing to serve."""
+
+value = 1
