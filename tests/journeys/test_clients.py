@@ -23,20 +23,20 @@ CLIENTS: Final = Path(__file__).parent / "clients"
 TIMEOUT_S: Final = 60.0
 
 STORY: Final[dict[str, Any]] = {
-    "call": ["add_note", {"title": "Tea", "body": "Green, two minutes"}],
-    "work": ["export_notes", {}],
-    "resource": "note://1",
-    "prompt": ["summarise", {"topic": "tea"}],
-    "ask": ["delete_note", {"id": 1}],
+    "call": ["add_note", {"title": "Tea", "body": "Green, two minutes", "tags": ["tea"]}],
+    "work": ["import_notes", {"lines": ["Milk: none", "Sugar: one", "Cups: six"]}],
+    "resource": "notes://note/4",
+    "prompt": ["summarise_tag", {"tag": "tea"}],
+    "ask": ["delete_note", {"id": 4}],
     "answer": {"sure": True},
 }
-"""What every client does; the example's own names are here and in `EXPECTED` alone."""
+"""What every client does; the example's own names are here and in `EXPECTED` alone. Three notes are there before."""
 
 EXPECTED: Final[dict[str, Any]] = {
     "called": ("title", "Tea"),
     "resource": "Green, two minutes",
     "prompt": "tea",
-    "answered": "deleted",
+    "answered": "note 4 deleted",
 }
 """What must be found in what came back."""
 

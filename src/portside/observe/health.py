@@ -94,7 +94,8 @@ class Health:
         if under_way:
             await asyncio.wait(under_way, timeout=self._patience_s)
         findings = [(probe, probe.finding()) for probe in probes]
-        worst: Status = max((finding.status for _, finding in findings), key=_RANK.__getitem__, default="healthy")
+        statuses: list[Status] = [finding.status for _, finding in findings]
+        worst: Status = max(statuses, key=lambda status: _RANK[status]) if statuses else "healthy"
         return Report(
             worst,
             timestamp(self._clock.now()),
@@ -288,7 +289,11 @@ def _finding_of(value: object) -> Finding:
     except (TypeError, ValueError, RecursionError):
         details = {"details": ascii(given)[:500]}
     status = details.pop("status", given.get("status", "healthy"))
-    return Finding(status if status in _RANK else "unhealthy", details)
+    if status not in ("healthy", "warning", "unhealthy"):
+        return Finding(
+            "unhealthy", details | {"error": f"status {ascii(status)[:50]}: expected one of {', '.join(_RANK)}"}
+        )
+    return Finding(status, details)
 
 
 def resident_bytes() -> int:

@@ -239,15 +239,20 @@ class _File(RotatingFileHandler):
             self.release()
 
     def _write(self, line: str) -> None:
-        if self.stream is None:
-            Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
-            self.stream = self._open()
-        if self.stream.tell() + len(line) > self.maxBytes:
+        stream = self.stream or self._opened()
+        if stream.tell() + len(line) + 1 > self.maxBytes and stream.tell() > 0:
             self.doRollover()
+            # Told to open late, the library's handler leaves no open file behind when it rotates.
+            stream = self.stream or self._opened()
         # The line at which writing failed may lack its end.
-        self.stream.write(f"\n{line}\n" if self._is_failing else f"{line}\n")
-        self.stream.flush()
+        stream.write(f"\n{line}\n" if self._is_failing else f"{line}\n")
+        stream.flush()
         self._is_failing = False
+
+    def _opened(self) -> TextIO:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        self.stream = self._open()
+        return self.stream
 
     def _fail(self, error: Exception) -> None:
         self._drop_stream()

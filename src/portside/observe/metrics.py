@@ -3,13 +3,13 @@
 import re
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    GCCollector,
     Gauge,
+    GCCollector,
     Histogram,
     Metric,
     PlatformCollector,
@@ -120,7 +120,8 @@ class Metrics:
     def render(self, accept: str = "") -> Exposition:
         """Return a scrape: Prometheus text 0.0.4, or OpenMetrics 1.0 for an `Accept` header that names it."""
         if "application/openmetrics-text" in accept:
-            return Exposition(openmetrics.generate_latest(self.registry), openmetrics.CONTENT_TYPE_LATEST)
+            render = cast("Callable[[Collector], bytes]", openmetrics.generate_latest)  # pyright: ignore[reportUnknownMemberType]
+            return Exposition(render(self.registry), openmetrics.CONTENT_TYPE_LATEST)
         body = exposition.generate_latest(_WithoutCreated(self.registry))
         return Exposition(body, exposition.CONTENT_TYPE_PLAIN_0_0_4)
 

@@ -20,8 +20,9 @@ class Record:
     """One HTTP request. Times in seconds, sizes in bytes.
 
     `route`, `rpc_method`, `era`, `revision` and `outcome` are bounded by those who set them; `method` and `name` are
-    the client's words and are bounded by whoever makes labels of them. `started` is `time.perf_counter()` at construction. `session`
-    is a hash of the session id, never the id. `status` is 0 while no response has started.
+    the client's words and are bounded by whoever makes labels of them. `started` is `time.perf_counter()`, read at
+    construction where it is not given. `session` is a hash of the session id, never the id. `status` is 0 while no
+    response has started.
     """
 
     request_id: str = ""

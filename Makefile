@@ -1,0 +1,53 @@
+# The commands of portside. `make run` and `make test` work on a fresh machine with Python.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install run test check bench docs clean
+
+help: ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+install: $(VENV)/.installed ## Create the environment, with the portside command in it
+
+run: install ## Serve the example on port 3000 and say what to try next
+	@echo "Next, in another terminal:  $(BIN)/python examples/call.py http://127.0.0.1:3000/mcp" >&2
+	@MCP_ENV=development exec $(BIN)/portside serve examples/notebook/server.py --port 3000
+
+test: $(VENV)/.developing ## Run the whole suite
+	@tests/install-tools
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.developing ## Format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_docs.py
+
+bench: $(VENV)/.developing ## Measure against the official SDK
+	$(BIN)/python bench/run.py
+
+docs: install ## Make the references from the code
+	$(BIN)/portside settings document > docs/settings.md
+	$(BIN)/portside settings document --env-example > .env.example
+	$(BIN)/python -m portside.cli.document > docs/cli.md
+
+clean: ## Remove the environment and everything made
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "portside needs Python 3.11 or newer; say which with make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Bytecode is made now, so that the first start is as quick as every other.
+$(VENV)/.installed: $(VENV)/bin/python requirements/runtime.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q src
+	@touch $@
+
+$(VENV)/.developing: $(VENV)/.installed requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
