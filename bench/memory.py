@@ -28,13 +28,13 @@ class SessionMemory:
 
     @property
     def per_session_kib(self) -> float:
-        """PSS of one idle session without a stream, in KiB."""
-        return (self.idle.pss_kib - self.warm.pss_kib) / self.sessions
+        """What one idle session without a stream adds, in KiB."""
+        return (self.idle.anonymous_kib - self.warm.anonymous_kib) / self.sessions
 
     @property
     def per_streaming_session_kib(self) -> float:
-        """PSS of one idle session together with its open GET stream, in KiB."""
-        return (self.streaming.pss_kib - self.warm.pss_kib) / self.sessions
+        """What one idle session together with its open GET stream adds, in KiB."""
+        return (self.streaming.anonymous_kib - self.warm.anonymous_kib) / self.sessions
 
 
 def allow_files(count: int) -> int:

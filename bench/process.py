@@ -23,12 +23,15 @@ STOP_S = 4.0
 class Memory:
     """Memory of a process and its children, in KiB.
 
-    rss counts shared pages in full, pss counts them shared out over their users, uss not at all.
+    rss counts pages shared with other processes in full, pss shares them out over their users, uss leaves
+    them out. anonymous leaves out every page of a file: only it is unmoved by what else the machine runs,
+    and so it alone is fit for differences.
     """
 
     rss_kib: int
     pss_kib: int
     uss_kib: int
+    anonymous_kib: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +144,14 @@ class ServerProcess:
 
     def memory(self) -> Memory:
         """Return the memory of the server and its children now."""
-        sums = {"Rss": 0, "Pss": 0, "Private_Clean": 0, "Private_Dirty": 0}
+        sums = {"Rss": 0, "Pss": 0, "Private_Clean": 0, "Private_Dirty": 0, "Anonymous": 0}
         for pid in self._pids():
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
                 name, _, value = line.partition(":")
                 if name in sums:
                     sums[name] += int(value.split()[0])
-        return Memory(sums["Rss"], sums["Pss"], sums["Private_Clean"] + sums["Private_Dirty"])
+        unshared = sums["Private_Clean"] + sums["Private_Dirty"]
+        return Memory(sums["Rss"], sums["Pss"], unshared, sums["Anonymous"])
 
     def settled_memory(self) -> Memory:
         """Collect the server's garbage, wait until it is quiet, and return its memory.

@@ -99,7 +99,14 @@ def bars(results: Results) -> list[Bar]:
     for row, ours, theirs in pairs(results):
         if row.tool == "echo" and row.connections == most:
             measured = ratio(ours, theirs, attrgetter("cpu_s_per_1000")).median
-            found.append(Bar(f"CPU per call, {row.era.value} era, portside : SDK", limits[row.era], measured, ""))
+            found.append(
+                Bar(
+                    f"CPU per call, {row.era.value} era, {most} connections, portside : SDK",
+                    limits[row.era],
+                    measured,
+                    "",
+                )
+            )
     ours = results.memory.get(Side.PORTSIDE)
     if ours is not None:
         found.append(Bar("idle session", 12.0, ours.per_session_kib, "KiB"))

@@ -11,8 +11,8 @@ from process import ServerProcess, free_port
 from wire import Era
 
 HERE = Path(__file__).resolve().parent
-OURS = ("MCP_", "PORTSIDE_", "LOG_", "UVICORN_", "PYTHON", "FASTMCP_")
-"""Variables that would change a server and so are not inherited."""
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+"""The variables a server gets from this process; any other might be a setting that changes it."""
 
 PORTSIDE_SETTINGS = {
     "MCP_ENV": "production",
@@ -56,7 +56,7 @@ def rows(connections: int, sides: Collection[Side]) -> list[Row]:
 def server(side: Side, core: int | None, *, target: str = "echo_server.py", settle: bool = False) -> ServerProcess:
     """Return the process of `side`, not yet started. settle: read its memory with `settled_memory`."""
     port = free_port()
-    env = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
     if settle:
         env["PYTHONPATH"] = str(HERE / "settle")
     if side is Side.PORTSIDE:

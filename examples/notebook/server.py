@@ -6,7 +6,7 @@ The notes live in one SQLite file, `NOTEBOOK_DB`, by default data/notebook.db.
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +29,7 @@ DESTRUCTIVE = ToolAnnotations(destructive_hint=True, idempotent_hint=True)
 
 
 @asynccontextmanager
-async def open_store(_: MCPServer[Store]) -> AsyncIterator[Store]:
+async def open_store(_: MCPServer[Store]) -> AsyncGenerator[Store]:
     """Open the notes once, for all clients."""
     store = Store(Path(os.environ.get("NOTEBOOK_DB", "data/notebook.db")))
     try:

@@ -1,6 +1,6 @@
 """The one tree of errors that cross a layer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ class StateUnavailable(PortsideError):
 
 
 @contextmanager
-def mapped(table: Mapping[type[BaseException], type[PortsideError]]) -> Iterator[None]:
+def mapped(table: Mapping[type[BaseException], type[PortsideError]]) -> Generator[None]:
     """Translate foreign exceptions raised inside into ours, once, in the adapter that knows them."""
     try:
         yield

@@ -87,7 +87,8 @@ def build(gate: Gate | None = None) -> MCPServer[Any]:
             schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
             asked = ElicitRequest(params=ElicitRequestFormParams(message="who?", requested_schema=schema))
             return InputRequiredResult(input_requests={"who": asked}, request_state="round one")
-        return f"{ctx.request_state}: {answer.action} {(answer.content or {}).get('name')}"
+        name: object = answer.content["name"] if answer.content else None
+        return f"{ctx.request_state}: {answer.action} {name}"
 
     @server.tool()
     async def insatiable() -> InputRequiredResult:

@@ -62,14 +62,15 @@ async def test_somebody_elses_session_looks_like_none_at_all() -> None:
 
 async def test_a_refused_handshake_leaves_no_session_behind() -> None:
     async with wired(build()) as clients:
-        body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": 5}}
+        hello: dict[str, Any] = {"protocolVersion": 5}
+        body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
         response = await clients.send("POST", body).until_over()
         assert not clients.gateway.legacy.live
     assert response.json["error"]["code"] == refusal.INVALID_PARAMS
 
 
 async def test_sessions_are_capped_with_a_hint_when_to_retry() -> None:
-    body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {}}
+    body: dict[str, Any] = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {}}
     async with wired(build(), Options(max_sessions=1)) as clients:
         await clients.session()
         response = await clients.send("POST", body).until_over()

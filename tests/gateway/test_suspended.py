@@ -98,7 +98,7 @@ async def test_a_state_is_good_for_its_own_request_and_principal_only(change: st
             state = state[:-2] + ("AA" if state[-2:] != "AA" else "BB")
         else:
             state = state[:20]
-        params = {"requestState": state, "inputResponses": {}}
+        params: dict[str, Any] = {"requestState": state, "inputResponses": {}}
         response = await clients.call(tool, arguments, params=params, principal=principal).until_over()
     assert (response.status, response.json["error"]["code"]) == (400, refusal.INVALID_PARAMS)
     assert response.json["error"]["data"]["reason"] == "invalid_request_state"

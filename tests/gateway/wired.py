@@ -1,7 +1,7 @@
 """A gateway without HTTP: requests as values, responses collected, the client's leaving at will."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -206,7 +206,7 @@ class Client:
 @asynccontextmanager
 async def wired(
     server: MCPServer[Any], options: Options | None = None, *, clock: Clock | None = None
-) -> AsyncIterator[Wired]:
+) -> AsyncGenerator[Wired]:
     """Yield clients of a gateway in front of `server`; nothing is left running afterwards."""
     host = PythonV2Host(server)
     await host.start()

@@ -1,6 +1,6 @@
 """A `tools/call` is answered alike on every path: compiled, the SDK's tool object, the SDK's kernel (ours)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -72,7 +72,7 @@ def build() -> MCPServer[Any]:
         return None
 
     @server.tool()
-    def untyped(value):  # type: ignore[no-untyped-def]
+    def untyped(value: Any) -> Any:
         return value
 
     @server.tool()
@@ -200,7 +200,7 @@ CALLS: list[tuple[str, dict[str, Any] | None]] = [
     ("unknown", {}),
 ]
 
-META = {
+META: dict[str, Any] = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}},
     "progressToken": "p",
@@ -233,7 +233,7 @@ class Heard:
 @asynccontextmanager
 async def linked(
     dispatch: Dispatch, era: str, server: MCPServer[Any] | None = None
-) -> AsyncIterator[tuple[Link, Call]]:
+) -> AsyncGenerator[tuple[Link, Call]]:
     host = PythonV2Host(server or build(), dispatch=dispatch)
     await host.start()
     headers = [(b"x-probe", b"seen")]
@@ -359,7 +359,7 @@ async def test_the_lifespan_is_entered_once_and_left() -> None:
     events: list[str] = []
 
     @asynccontextmanager
-    async def lifespan(_: MCPServer[Any]) -> AsyncIterator[dict[str, str]]:
+    async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[dict[str, str]]:
         events.append("enter")
         yield {"k": "v"}
         events.append("leave")
@@ -371,9 +371,8 @@ async def test_the_lifespan_is_entered_once_and_left() -> None:
         return ctx.request_context.lifespan_context["k"]
 
     async with linked("compiled", "modern", server) as (link, call):
-        for _ in range(3):
-            reply, _ = await answer(link, call, {"name": "state", "arguments": {}, "_meta": META})
-        assert reply["result"]["content"][0]["text"] == "v"
+        replies = [await answer(link, call, {"name": "state", "arguments": {}, "_meta": META}) for _ in range(3)]
+    assert [reply["result"]["content"][0]["text"] for reply, _ in replies] == ["v"] * 3
     assert events == ["enter", "leave"]
 
 

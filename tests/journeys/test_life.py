@@ -96,7 +96,7 @@ def test_wrong_settings_are_all_told_at_once_with_exit_code_4() -> None:
 
 
 def test_production_refuses_to_listen_beyond_this_machine_without_authentication() -> None:
-    done = run("serve", STEADY, "--host", "0.0.0.0", "--port", "0")  # noqa: S104 - refused
+    done = run("serve", STEADY, "--host", "0.0.0.0", "--port", "0")
     assert done.returncode == 4
     assert "PORTSIDE_ALLOW_ANONYMOUS" in done.stderr
 
@@ -161,6 +161,8 @@ async def test_a_stop_signal_lets_calls_finish_and_ends_streams_cleanly() -> Non
         ends = await asyncio.gather(*(connection.closed() for connection in streams))
         code = await asyncio.to_thread(server.process.wait, 10)
         took = time.monotonic() - started
+        for connection in [*calls, *streams]:
+            connection.close()
     assert [one.messages[-1]["result"]["content"][0]["text"] for one in answers] == ["waited"] * 50
     assert code == 0, server.printed()
     assert took < 9
@@ -207,6 +209,7 @@ async def test_a_second_interrupt_ends_at_once() -> None:
         server.process.send_signal(signal.SIGINT)
         assert await asyncio.to_thread(server.process.wait, 5) == 130
         assert time.monotonic() - started < 2
+        connection.close()
 
 
 async def test_calls_that_outlast_the_drain_are_cut_and_the_process_ends() -> None:
@@ -216,6 +219,7 @@ async def test_calls_that_outlast_the_drain_are_cut_and_the_process_ends() -> No
         await asyncio.sleep(0.3)
         server.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(server.process.wait, 6) == 0
+        connection.close()
 
 
 async def test_routes_the_object_brings_are_served(steady: Serving) -> None:

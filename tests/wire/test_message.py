@@ -111,7 +111,7 @@ def test_what_is_not_strict_json_is_a_parse_error(body: bytes) -> None:
         b'{"jsonrpc":"2.0","id":[1],"method":"a"}',
         b'{"jsonrpc":"2.0","id":{"a":1},"method":"a"}',
         b'{"jsonrpc":"2.0","id":"' + b"x" * 257 + b'","method":"a"}',
-        '{"jsonrpc":"2.0","id":"'.encode() + ("é" * 129).encode() + b'","method":"a"}',
+        b'{"jsonrpc":"2.0","id":"' + ("é" * 129).encode() + b'","method":"a"}',
         b'{"jsonrpc":"2.0","id":1,"method":"a","params":[1]}',
         b'{"jsonrpc":"2.0","id":1,"method":"a","params":null}',
         b'{"jsonrpc":"2.0","id":1,"method":"a","params":"x"}',

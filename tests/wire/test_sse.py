@@ -69,5 +69,4 @@ def test_id_that_would_break_out_of_its_field_is_refused(id: str) -> None:
 def test_a_line_that_never_ends_does_not_fill_memory() -> None:
     decoder = Decoder(limit_bytes=100)
     with pytest.raises(ValueError, match="longer"):
-        for _ in range(20):
-            list(decoder.feed(b"data: aaaaaaaaaa"))
+        [event for _ in range(20) for event in decoder.feed(b"data: aaaaaaaaaa")]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from portside.clock import Clock
 from portside.gateway.exchange import PURPOSE, Exchanges
-from portside.gateway.http import Headers, Incoming, accepts, refuse, reply
+from portside.gateway.http import Headers, Incoming, Outgoing, accepts, refuse, reply
 from portside.gateway.options import Options
 from portside.gateway.seal import Seal
 from portside.gateway.sessions import LegacySessions
@@ -95,7 +95,7 @@ class Gateway:
             incoming.release = release
         await self.answer(incoming, AsgiOut(receive, send))
 
-    async def answer(self, incoming: Incoming, out: AsgiOut) -> None:
+    async def answer(self, incoming: Incoming, out: Outgoing) -> None:
         """Answer one HTTP request to the endpoint."""
         try:
             if incoming.method == "POST":
@@ -108,7 +108,7 @@ class Gateway:
         except Refusal as refused:
             await refuse(out, incoming.record, refused)
 
-    async def _post(self, incoming: Incoming, out: AsgiOut) -> None:
+    async def _post(self, incoming: Incoming, out: Outgoing) -> None:
         _check_content(incoming)
         sent = message.parse(incoming.body)
         record = incoming.record
@@ -131,7 +131,7 @@ class Gateway:
             record.era = "modern"
             await self.exchanges.serve(incoming, out, sent)
 
-    async def _stream_or_end(self, incoming: Incoming, out: AsgiOut) -> None:
+    async def _stream_or_end(self, incoming: Incoming, out: Outgoing) -> None:
         version = incoming.headers.get(headers.VERSION)
         if version is not None and version.decode("latin-1") in revisions.MODERN:
             incoming.record.era, incoming.record.outcome = "modern", "refused"

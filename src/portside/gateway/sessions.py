@@ -56,7 +56,7 @@ class LegacySessions:
         if session.record.revision != revisions.WITH_BATCHES:
             raise Refusal(
                 refusal.INVALID_REQUEST,
-                f"batches exist in revision {revisions.WITH_BATCHES} only; this session speaks {session.record.revision}",
+                f"batches exist in {revisions.WITH_BATCHES} only; this session speaks {session.record.revision}",
             )
         call = self._call(incoming, session)
         for one in batch:

@@ -79,7 +79,7 @@ def load(target: Target) -> Found:
         )
     raise StartFailed(
         f"{target.text!r}: several servers found: {', '.join(sorted(servers))}",
-        hint=f"say which, for instance {target.text}:{sorted(servers)[0]}",
+        hint=f"say which, for instance {target.text}:{min(servers)}",
     )
 
 

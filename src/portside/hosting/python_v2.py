@@ -23,7 +23,8 @@ from portside.hosting.lifespan import Lifespan
 from portside.hosting.v2_kernel import RequestContext, Runner
 from portside.hosting.v2_tools import CompiledTool, ToolTable
 from portside.state.base import SessionRecord
-from portside.wire import classify, message, parameters, refusal
+from portside.wire import classify, parameters, refusal
+from portside.wire import message as messages
 from portside.wire.headers import PARAM_PREFIX
 from portside.wire.message import Message
 from portside.wire.refusal import Refusal
@@ -242,43 +243,43 @@ class ModernLink:
     def __init__(self, host: PythonV2Host) -> None:
         self._host = host
 
-    async def request(self, message_: Message, back: Back, call: Call) -> Message:
-        host, params = self._host, message_.params or {}
+    async def request(self, message: Message, back: Back, call: Call) -> Message:
+        host, params = self._host, message.params or {}
         host.prepare()
         try:
-            if message_.method == "tools/call":
+            if message.method == "tools/call":
                 await host.check_parameters(params, call)
-            tool = host.plain_call(message_.method, params)
+            tool = host.plain_call(message.method, params)
             result = await (
-                self._run(message_, back, call) if tool is None else self._run_compiled(tool, message_, back, call)
+                self._run(message, back, call) if tool is None else self._run_compiled(tool, message, back, call)
             )
         except Exception as error:
-            return failure(message_, error)
-        return message.response(message_.id, _stamped(result, host.stamp))
+            return failure(message, error)
+        return messages.response(message.id, _stamped(result, host.stamp))
 
-    async def _run_compiled(self, tool: CompiledTool, message_: Message, back: Back, call: Call) -> dict[str, Any]:
+    async def _run_compiled(self, tool: CompiledTool, message: Message, back: Back, call: Call) -> dict[str, Any]:
         try:
-            return await self._host.run_compiled(tool, message_.params or {}, call.revision)
+            return await self._host.run_compiled(tool, message.params or {}, call.revision)
         except v2_tools.Asked as asked:
-            return await self._run(message_, back, call, asked)
+            return await self._run(message, back, call, asked)
 
     async def _run(
-        self, message_: Message, back: Back, call: Call, asked: v2_tools.Asked | None = None
+        self, message: Message, back: Back, call: Call, asked: v2_tools.Asked | None = None
     ) -> dict[str, Any]:
         host = self._host
         connection = v2_kernel.modern_connection(back, call)
         runner = Runner(host.low, connection, host.state)
-        context = RequestContext(message_.id, message_.params, back, call)
+        context = RequestContext(message.id, message.params, back, call)
         try:
             if asked is not None:
-                return await host.seal_question(runner, context, message_.params or {}, asked)
-            if message_.method == "tools/call" and host.tools is not None:
-                return await host.run_tool(runner, context, message_.params or {})
-            return await runner.on_request(context, message_.method, message_.params)
+                return await host.seal_question(runner, context, message.params or {}, asked)
+            if message.method == "tools/call" and host.tools is not None:
+                return await host.run_tool(runner, context, message.params or {})
+            return await runner.on_request(context, message.method, message.params)
         finally:
             await aclose_shielded(connection)
 
-    async def notify(self, message_: Message, call: Call) -> None:
+    async def notify(self, message: Message, call: Call) -> None:
         """Drop it: the modern core protocol defines no notification a client may send over HTTP."""
 
     async def close(self) -> None:
@@ -293,35 +294,35 @@ class LegacyLink:
         self._connection = v2_kernel.legacy_connection(back, session.revision, session.id)
         self._runner = Runner(host.low, self._connection, host.state)
 
-    async def request(self, message_: Message, back: Back, call: Call) -> Message:
+    async def request(self, message: Message, back: Back, call: Call) -> Message:
         self._host.prepare()
         try:
-            return message.response(message_.id, await self._run(message_, back, call))
+            return messages.response(message.id, await self._run(message, back, call))
         except Exception as error:
-            return failure(message_, error)
+            return failure(message, error)
 
-    async def _run(self, message_: Message, back: Back, call: Call) -> dict[str, Any]:
-        host, method, params = self._host, message_.method, message_.params
+    async def _run(self, message: Message, back: Back, call: Call) -> dict[str, Any]:
+        host, method, params = self._host, message.method, message.params
         is_open = self._connection.initialize_accepted
         tool = host.plain_call(method, params) if is_open else None
         if tool is not None:
             try:
                 return await host.run_compiled(tool, params or {}, call.revision)
             except v2_tools.Asked as asked:
-                context = RequestContext(message_.id, params, back, call)
+                context = RequestContext(message.id, params, back, call)
                 return await host.seal_question(self._runner, context, params or {}, asked)
-        context = RequestContext(message_.id, params, back, call)
+        context = RequestContext(message.id, params, back, call)
         if method == "tools/call" and host.tools is not None and is_open:
             return await host.run_tool(self._runner, context, params or {})
         return await self._runner.on_request(context, method, params)
 
-    async def notify(self, message_: Message, call: Call) -> None:
+    async def notify(self, message: Message, call: Call) -> None:
         self._host.prepare()
-        context = RequestContext(None, message_.params, _Silent(), call)
+        context = RequestContext(None, message.params, _Silent(), call)
         try:
-            await self._runner.on_notify(context, message_.method, message_.params)
+            await self._runner.on_notify(context, message.method, message.params)
         except Exception:
-            _log.exception("notification handler failed: %s", message_.method)
+            _log.exception("notification handler failed: %s", message.method)
 
     async def close(self) -> None:
         await aclose_shielded(self._connection)
@@ -337,16 +338,16 @@ class _Silent:
         raise MCPError(code=refusal.INVALID_REQUEST, message="a notification has no back channel")
 
 
-def failure(message_: Message, error: Exception) -> Message:
+def failure(message: Message, error: Exception) -> Message:
     """Return the error answer for what a handler raised; what it did not mean to tell stays in the log."""
     if isinstance(error, Refusal):
-        return message.failure(message_.id, error.code, error.message, error.data)
+        return messages.failure(message.id, error.code, error.message, error.data)
     known = handler_exception_to_error_data(error)
     if known is None:
-        _log.error("request handler failed: %s", message_.method, exc_info=error)
-        return message.failure(message_.id, refusal.INTERNAL_ERROR, "Internal server error")
+        _log.error("request handler failed: %s", message.method, exc_info=error)
+        return messages.failure(message.id, refusal.INTERNAL_ERROR, "Internal server error")
     data = known.model_dump(by_alias=True, mode="json", exclude_none=True)
-    return message.failure(message_.id, data["code"], data["message"], data.get("data"))
+    return messages.failure(message.id, data["code"], data["message"], data.get("data"))
 
 
 def _stamped(result: dict[str, Any], stamp: dict[str, Any]) -> dict[str, Any]:

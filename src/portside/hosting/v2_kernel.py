@@ -99,6 +99,7 @@ class RequestContext:
 
     @property
     def cancel_requested(self) -> anyio.Event:
+        """An event that is never set: cancelling a call cancels its task."""
         if self._cancelled is None:
             self._cancelled = anyio.Event()
         return self._cancelled
@@ -112,6 +113,7 @@ class RequestContext:
         await self._back.notify(message.notification(method, None if params is None else dict(params)))
 
     async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        """Report progress, if the request asked for it."""
         if self._token is None:
             return
         params: dict[str, Any] = {"progressToken": self._token, "progress": progress}

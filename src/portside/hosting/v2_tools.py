@@ -48,7 +48,7 @@ class CompiledTool:
     exact: type | None
 
     async def run(self, arguments: dict[str, Any], *, in_thread: bool) -> Any:
-        """Return what the user's function returned. Raises ToolError, UnexpectedToolError or MCPError, as the SDK does."""
+        """Return what the user's function returned. Raises what the SDK would: ToolError or MCPError."""
         tool = self.tool
         try:
             kwargs = self._validated(arguments)
@@ -100,7 +100,7 @@ class CompiledTool:
 
 
 def converted(tool: Tool, value: Any) -> CallToolResult | InputRequiredResult:
-    """Return the SDK's result object for a function's return value. Raises UnexpectedToolError where it does not fit."""
+    """Return the SDK's result object for a return value. Raises UnexpectedToolError where it does not fit."""
     try:
         return tool.fn_metadata.convert_result(value)
     except MCPError:

@@ -26,10 +26,9 @@ def reference() -> str:
         "",
         "Made from `src/portside/settings/model.py` by `portside settings document`.",
         "",
-        "A setting is taken from the first of: a flag, its environment variable, its file in the secrets folder, its key "
-        "in `portside.toml`, its default.",
+        "Flags come before environment variables, those before the secrets folder, that before `portside.toml`.",
         "A secret can also be given as `NAME_FILE`, the path of a file that not everybody can read.",
-        "A wrong value, an unknown `PORTSIDE_` variable or a near miss stops the start, and all problems are told at once.",
+        "A wrong value, an unknown `PORTSIDE_` variable or a near miss stops the start; all problems are told at once.",
         "",
     ]
     for group, title in _GROUPS.items():
@@ -42,7 +41,7 @@ def reference() -> str:
     lines += [
         "## Reserved",
         "",
-        f"Not used by this version, and let through for the hosted server: {', '.join(f'`{name}`' for name in RESERVED)}.",
+        f"Not used by this version, and left to the hosted server: {', '.join(f'`{name}`' for name in RESERVED)}.",
         "",
         "Refused, because whoever sets them believes to be protected: "
         + ", ".join(f"`{name}` ({what})" for name, what in REFUSED.items())

@@ -62,9 +62,11 @@ def unsafe(settings: Settings) -> list[Problem]:
                 "authenticates in front and set PORTSIDE_ALLOW_ANONYMOUS=true, or set MCP_ENV=development",
             )
         )
-    for network in settings.trusted_proxies:
-        if network == "*" or ipaddress.ip_network(network, strict=False).prefixlen == 0:
-            found.append(Problem("PORTSIDE_TRUSTED_PROXIES", f"{network!r} believes everybody; name your proxies"))
+    found += [
+        Problem("PORTSIDE_TRUSTED_PROXIES", f"{network!r} believes everybody; name your proxies")
+        for network in settings.trusted_proxies
+        if network == "*" or ipaddress.ip_network(network, strict=False).prefixlen == 0
+    ]
     if "*" in settings.allowed_origins:
         found.append(Problem("PORTSIDE_ALLOWED_ORIGINS", "'*' lets every web page call; name the origins"))
     return found

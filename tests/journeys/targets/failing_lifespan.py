@@ -1,6 +1,6 @@
 """Its lifespan raises."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -8,7 +8,7 @@ from mcp.server.mcpserver import MCPServer
 
 
 @asynccontextmanager
-async def lifespan(_: MCPServer[Any]) -> AsyncIterator[dict[str, Any]]:
+async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[dict[str, Any]]:
     raise ConnectionError("database refused")
     yield {}
 

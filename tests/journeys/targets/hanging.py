@@ -1,7 +1,7 @@
 """Enters its lifespan and never gets anywhere."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ from mcp.server.mcpserver import MCPServer
 
 
 @asynccontextmanager
-async def lifespan(_: MCPServer[Any]) -> AsyncIterator[dict[str, Any]]:
+async def lifespan(_: MCPServer[Any]) -> AsyncGenerator[dict[str, Any]]:
     await asyncio.Event().wait()
     yield {}
 
