@@ -5,6 +5,9 @@ from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+LINGER_S: Final = 1.0
+"""How long a refused client may go on sending before the connection is closed under it."""
+
 _ANSWERS: Final = {
     408: b"HTTP/1.1 408 Request Timeout\r\n",
     414: b"HTTP/1.1 414 URI Too Long\r\n",
@@ -27,6 +30,7 @@ def protocol_class(
 
         _head_bytes = 0
         _url_bytes = 0
+        _is_refused = False
         _deadline: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -41,6 +45,8 @@ def protocol_class(
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
+            if self._is_refused:
+                return
             if self._deadline is not None or (self._is_between() and not self._is_whole_head(data)):
                 if self._deadline is None:
                     self._watch()
@@ -61,7 +67,7 @@ def protocol_class(
 
         def on_headers_complete(self) -> None:
             self._relax()
-            if not self.transport.is_closing():
+            if not (self._is_refused or self.transport.is_closing()):
                 super().on_headers_complete()
 
         def on_message_begin(self) -> None:
@@ -95,9 +101,15 @@ def protocol_class(
                 self.transport.close()
 
         def _refuse(self, status: int) -> None:
-            if self.transport.is_closing():
+            if self._is_refused or self.transport.is_closing():
                 return
             self.transport.write(_ANSWERS[status] + b"connection: close\r\ncontent-length: 0\r\n\r\n")
-            self.transport.close()
+            if not self.transport.can_write_eof():
+                self.transport.close()
+                return
+            # Closing while bytes are still coming in would reset the connection, and the answer with it.
+            self._is_refused = True
+            self.transport.write_eof()
+            self.loop.call_later(LINGER_S, self.transport.close)
 
     return Bounded
