@@ -4,28 +4,32 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# A stamp is named after what was installed, so another lock installs anew and the same one never does.
+runtime := $(VENV)/.installed-$(shell cat requirements/runtime.txt pyproject.toml | cksum | tr -d ' ')
+dev := $(VENV)/.developing-$(shell cat requirements/runtime.txt requirements/dev.txt pyproject.toml | cksum | tr -d ' ')
+
 .PHONY: help install run test check bench docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
 
-install: $(VENV)/.installed ## Create the environment, with the portside command in it
+install: $(runtime) ## Create the environment, with the portside command in it
 
 run: install ## Serve the example on port 3000 and say what to try next
 	@echo "Next, in another terminal:  $(BIN)/python examples/call.py http://127.0.0.1:3000/mcp" >&2
 	@MCP_ENV=development exec $(BIN)/portside serve examples/notebook/server.py --port 3000
 
-test: $(VENV)/.developing ## Run the whole suite
+test: $(dev) ## Run the whole suite
 	@tests/install-tools
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.developing ## Format, lint, types, layers
+check: $(dev) ## Format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --project .
 	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_docs.py
 
-bench: $(VENV)/.developing ## Measure against the official SDK
+bench: $(dev) ## Measure against the official SDK
 	$(BIN)/python bench/run.py
 
 docs: install ## Make the references from the code
@@ -36,18 +40,19 @@ docs: install ## Make the references from the code
 clean: ## Remove the environment and everything made
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis
 
-$(VENV)/bin/python:
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "portside needs Python 3.11 or newer; say which with make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; install its venv module" >&2; exit 1; }
 
 # Bytecode is made now, so that the first start is as quick as every other.
-$(VENV)/.installed: $(VENV)/bin/python requirements/runtime.txt pyproject.toml
+$(runtime): | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -q src
-	@touch $@
+	@rm -f $(VENV)/.installed* && touch $@
 
-$(VENV)/.developing: $(VENV)/.installed requirements/dev.txt
+$(dev): | $(runtime)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@touch $@
+	@rm -f $(VENV)/.developing* && touch $@

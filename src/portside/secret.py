@@ -1,7 +1,7 @@
 """A value that must not be shown: it hides itself wherever values end up by accident."""
 
 import hmac
-from typing import NoReturn
+from typing import NoReturn, Self
 
 HIDDEN = "********"
 
@@ -32,6 +32,13 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(("Secret", len(self._value)))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # Copying a dataclass that holds one must not fail, and must not reveal it either.
+        return self
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret cannot be pickled")

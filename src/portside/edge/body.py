@@ -21,11 +21,12 @@ class Body:
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        length = next((value for name, value in scope["headers"] if name == b"content-length"), None)
+        length = scope["portside.headers"].get(b"content-length")
         if length is not None and length.isdigit() and int(length[:19]) > self._max_bytes:
             await self._refuse_size(scope, send)
             return
-        message = await self._first(scope, receive, length)
+        # Most bodies have arrived with their head; only a wait that can be long is guarded.
+        message = await (receive() if "portside.complete" in scope else self._first(receive))
         if message is None:
             await self._refuse_time(scope, send)
             return
@@ -53,10 +54,8 @@ class Body:
 
         await self._app(scope, replay, send)
 
-    async def _first(self, scope: Scope, receive: Receive, length: bytes | None) -> Message | None:
+    async def _first(self, receive: Receive) -> Message | None:
         """Return the first part of the body, None where it does not come in time."""
-        if scope["method"] == "GET" and length is None:
-            return await receive()  # there at once: no body was announced
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await receive()

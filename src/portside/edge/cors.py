@@ -29,7 +29,7 @@ class Cors:
         self._is_listed = is_listed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
+        headers: dict[bytes, bytes] = scope["portside.headers"]
         origin = headers.get(b"origin")
         if origin is None or not self._is_listed(origin):
             await self._app(scope, receive, send)

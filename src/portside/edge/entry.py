@@ -47,6 +47,8 @@ class Entry:
             started=perf_counter(),
         )
         scope["portside.record"] = record
+        # One look-up table for everybody; where a name is repeated, edge/headers.py sees to it.
+        scope["portside.headers"] = dict(scope["headers"])
         response = _Response(record, scope, send, self._emit)
         try:
             await self._app(scope, receive, response.send)
@@ -102,9 +104,12 @@ class _Response:
             self._emit(self._record)
 
     def _dress(self, message: Message) -> None:
-        headers = [*message.get("headers", ()), *SECURITY_HEADERS]
-        headers.append((b"x-request-id", self._record.request_id.encode()))
-        if not any(name == b"cache-control" for name, _ in message.get("headers", ())):
+        given = message.get("headers", ())
+        headers = [*given, *SECURITY_HEADERS, (b"x-request-id", self._record.request_id.encode())]
+        for name, _ in given:
+            if name == b"cache-control":
+                break
+        else:
             headers.append(_NO_STORE)
         if self._scope["scheme"] == "https":
             headers.append(STRICT_TRANSPORT)

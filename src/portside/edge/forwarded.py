@@ -35,12 +35,13 @@ class Forwarded:
         self._known: dict[str, bool] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = [(name, value) for name, value in scope["headers"] if name in NAMES]
-        if found:
+        if not NAMES.isdisjoint(scope["portside.headers"]):
+            found = [(name, value) for name, value in scope["headers"] if name in NAMES]
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in NAMES]
             client = scope.get("client")
             if client is not None and self.is_trusted(client[0]):
                 self._believe(scope, found)
+            scope["portside.headers"] = dict(scope["headers"])
         await self._app(scope, receive, send)
 
     def is_trusted(self, address: str) -> bool:

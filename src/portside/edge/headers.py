@@ -24,12 +24,11 @@ SINGLE: Final = frozenset(
 
 
 class HeadLimits:
-    """Refuses with 414, 431, 400 or 415. The protocol class stops the worst before it is parsed at all."""
+    """Refuses with 414, 431, 400 or 415. How long a head may be, the protocol class sees to while it comes in."""
 
-    def __init__(self, app: ASGIApp, *, max_headers: int, max_header_bytes: int, max_url_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_headers: int, max_url_bytes: int) -> None:
         self._app = app
         self._max_headers = max_headers
-        self._max_header_bytes = max_header_bytes
         self._max_url_bytes = max_url_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,18 +40,16 @@ class HeadLimits:
 
     def _judge(self, scope: Scope) -> tuple[int, str] | None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
+        names: dict[bytes, bytes] = scope["portside.headers"]
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > self._max_url_bytes:
             return 414, f"the URL is longer than {self._max_url_bytes} bytes"
         if len(headers) > self._max_headers:
             return 431, f"more than {self._max_headers} headers"
-        names = dict(headers)
         if len(names) != len(headers):
             twice = [name for name, count in Counter(name for name, _ in headers).items() if count > 1]
             for name in twice:
                 if name in SINGLE:
                     return 400, f"the {name.decode('latin-1')} header appears more than once"
-        if sum(len(name) + len(value) + 4 for name, value in headers) > self._max_header_bytes:
-            return 431, f"the headers are longer than {self._max_header_bytes} bytes"
         encoding = names.get(b"content-encoding")
         if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
             return 415, "encoded bodies are not accepted: send the body as it is"

@@ -47,12 +47,16 @@ class Origin:
         self._verdicts: dict[tuple[bytes, bool], tuple[int, str] | None] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        headers: dict[bytes, bytes] = scope["portside.headers"]
+        hosts = [headers[b"host"]] if b"host" in headers else []
+        origins = [headers[b"origin"]] if b"origin" in headers else []
+        if len(headers) != len(scope["headers"]):
+            hosts = [value for name, value in scope["headers"] if name == b"host"]
+            origins = [value for name, value in scope["headers"] if name == b"origin"]
         refusal = self._judge_hosts(hosts, scope["path"] in _PROBED)
-        if refusal is None:
-            for name, value in scope["headers"]:
-                if name == b"origin" and not self.is_allowed_origin(value):
-                    refusal = 403, f"Origin {_shown(value)} is not allowed: see PORTSIDE_ALLOWED_ORIGINS"
+        for origin in origins if refusal is None else ():
+            if not self.is_allowed_origin(origin):
+                refusal = 403, f"Origin {_shown(origin)} is not allowed: see PORTSIDE_ALLOWED_ORIGINS"
         if refusal is not None:
             await refuse(scope, send, *refusal)
             return

@@ -24,7 +24,6 @@ class EdgeOptions:
     allowed_hosts: Sequence[str] = ()
     allowed_origins: Sequence[str] = ()
     max_body_bytes: int = 4 * 1024 * 1024
-    max_header_bytes: int = 32 * 1024
     max_headers: int = 100
     max_url_bytes: int = 8 * 1024
     body_timeout_s: float = 30.0
@@ -40,12 +39,7 @@ def build(app: ASGIApp, options: EdgeOptions, emit: Callable[[Record], None]) ->
     listed = {origin.lower().rstrip("/").encode() for origin in options.allowed_origins}
     # CORS after Origin: only pages that may call at all get answers to their preflights.
     app = Cors(app, is_listed=lambda origin: b"*" in listed or origin.lower() in listed)
-    app = HeadLimits(
-        app,
-        max_headers=options.max_headers,
-        max_header_bytes=options.max_header_bytes,
-        max_url_bytes=options.max_url_bytes,
-    )
+    app = HeadLimits(app, max_headers=options.max_headers, max_url_bytes=options.max_url_bytes)
     # Origin after Forwarded: behind a proxy, the name the client used is the forwarded one.
     app = Origin(
         app,

@@ -18,13 +18,15 @@ WATCH_AFTER_S: Final = 0.05
 class Answer:
     """Collects what is said during one call and ends with its response.
 
-    `modern` answers map error codes to HTTP status and carry no event ids. `on_gone` is called once if the client
-    leaves first.
+    Modern answers map error codes to HTTP status and carry no event ids. `on_gone` is called once if the client leaves
+    first, `on_deadline` once the call has taken too long.
     """
 
     __slots__ = (
+        "_deadline",
         "_headers",
         "_loop",
+        "_on_deadline",
         "_on_gone",
         "_opening",
         "_options",
@@ -38,7 +40,14 @@ class Answer:
     )
 
     def __init__(
-        self, incoming: Incoming, out: Outgoing, options: Options, *, on_gone: Callable[[], None], headers: Headers = ()
+        self,
+        incoming: Incoming,
+        out: Outgoing,
+        options: Options,
+        *,
+        on_gone: Callable[[], None],
+        on_deadline: Callable[[], None] | None = None,
+        headers: Headers = (),
     ) -> None:
         self.incoming = incoming
         self.may_stream = accepts(incoming, sse.CONTENT_TYPE)
@@ -48,10 +57,13 @@ class Answer:
         self._options = options
         self._headers = headers
         self._on_gone = on_gone
+        self._on_deadline = on_deadline
+        self._deadline: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[EventStream] | None = None
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(WATCH_AFTER_S, self._start_watching)
+        # One timer for all that matters only to calls that take long; the others cancel it at once.
+        self._timer = self._loop.call_later(min(WATCH_AFTER_S, options.call_timeout_s), self._start_watching)
 
     @property
     def record(self) -> Record:
@@ -140,6 +152,8 @@ class Answer:
         """Stop watching and the timers. May be called twice."""
         self.is_done = True
         self._timer.cancel()
+        if self._deadline is not None:
+            self._deadline.cancel()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -148,6 +162,9 @@ class Answer:
 
     def _start_watching(self) -> None:
         self._watch = self._loop.create_task(self._wait_for_leave(), name="answer-watch")
+        if self._on_deadline is not None:
+            left = max(0.0, self._options.call_timeout_s - WATCH_AFTER_S)
+            self._deadline = self._loop.call_later(left, self._on_deadline)
         self._timer = self._loop.call_later(max(0.0, self._options.sse_after_s - WATCH_AFTER_S), self._fell_silent)
 
     async def _wait_for_leave(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from portside.clock import Clock
@@ -81,7 +82,7 @@ class Gateway:
         raw: Headers = scope["headers"]
         incoming = Incoming(
             method=scope["method"],
-            headers=dict(raw),
+            headers=scope.get("portside.headers") or dict(raw),
             raw_headers=raw,
             body=scope.get("portside.body", b""),
             record=scope["portside.record"],
@@ -182,9 +183,13 @@ class _Nobody:
         raise Refusal(refusal.INVALID_REQUEST, "modern exchanges have no connection to ask on")
 
 
+@lru_cache(maxsize=256)
+def _is_json(content_type: bytes) -> bool:
+    return content_type.partition(b";")[0].strip().lower() == b"application/json"
+
+
 def _check_content(incoming: Incoming) -> None:
-    kind = incoming.headers.get(b"content-type", b"")
-    if kind.partition(b";")[0].strip().lower() != b"application/json":
+    if not _is_json(incoming.headers.get(b"content-type", b"")):
         raise Refusal(refusal.INVALID_REQUEST, "the body must be application/json", status=415)
     if not (accepts(incoming, b"application/json") or accepts(incoming, b"text/event-stream")):
         raise Refusal(

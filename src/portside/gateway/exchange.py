@@ -7,7 +7,8 @@ An old-style question in the middle of a modern call suspends that call: its tas
 import asyncio
 import hashlib
 import secrets
-from typing import Any, Final, cast
+from collections.abc import Callable
+from typing import Any, Final, Literal, cast
 
 import msgspec
 
@@ -31,7 +32,7 @@ class Exchanges:
         self.link = link
         self.options = options
         self.seal = seal
-        self.running: set[RunningCall] = set()
+        self.running: set[RunningCall | PlainCall] = set()
         self.suspended: dict[str, RunningCall] = {}
 
     async def serve(self, incoming: Incoming, out: Outgoing, asked: Message) -> None:
@@ -61,11 +62,16 @@ class Exchanges:
             scheme=incoming.scheme,
             path=incoming.path,
         )
-        await RunningCall(self, asked, call).serve(incoming, out, asked)
+        if self.link.is_plain(asked):
+            await PlainCall(self, asked).serve(incoming, out, call)
+        else:
+            await RunningCall(self, asked, call).serve(incoming, out, asked)
 
     async def end_listening(self) -> None:
         """End every subscription with its completion, so that clients know it was meant (graceful closure)."""
-        for running in [one for one in self.running if one.asked.method == methods.LISTEN]:
+        for running in [one for one in self.running if isinstance(one, RunningCall)]:
+            if running.asked.method != methods.LISTEN:
+                continue
             meta = {classify.META_SUBSCRIPTION: running.asked.id}
             running.settle(message.response(running.asked.id, {"resultType": "complete", "_meta": meta}))
             running.cancel()
@@ -93,6 +99,72 @@ class Exchanges:
                 id=asked.id,
             )
         await running.resume(incoming, out, asked, claims["n"])
+
+
+class PlainCall:
+    """A call that needs no channel back, run in the task of whoever asks: the short way for most calls."""
+
+    is_waiting = False
+
+    def __init__(self, exchanges: Exchanges, asked: Message) -> None:
+        self.asked = asked
+        self._exchanges = exchanges
+        self._task = asyncio.current_task()
+        self._reason: Literal["gone", "deadline", "end"] | None = None
+
+    async def serve(self, incoming: Incoming, out: Outgoing, call: Call) -> None:
+        """Run the call and answer it."""
+        exchanges = self._exchanges
+        answer = Answer(incoming, out, exchanges.options, on_gone=self._leave, on_deadline=self._time_out)
+        exchanges.running.add(self)
+        try:
+            reply = await exchanges.link.request(self.asked, NOBODY, call)
+        except asyncio.CancelledError:
+            # Ours, meant for the call alone, and not for the task: whoever runs that has not asked it to stop.
+            if self._reason is None or self._task is None or self._task.uncancel() > 0:
+                answer.release()
+                raise
+            reply = cancelled_reply(self.asked, exchanges.options, self._reason == "deadline")
+        finally:
+            exchanges.running.discard(self)
+        await answer.finish(reply)
+
+    def cancel(self) -> None:
+        """Cancel the call; the process ends."""
+        self._cancel("end")
+
+    def _leave(self) -> None:
+        self._cancel("gone")
+
+    def _time_out(self) -> None:
+        self._cancel("deadline")
+
+    def _cancel(self, reason: Literal["gone", "deadline", "end"]) -> None:
+        if self._reason is None and self._task is not None:
+            self._reason = reason
+            self._task.cancel()
+
+
+class Nobody:
+    """The channel back of a call that has none."""
+
+    async def notify(self, message: Message) -> None:
+        """Drop it."""
+
+    async def request(self, message: Message) -> Message:
+        """Refuse: there is nobody to ask."""
+        raise NoBackChannel(f"nobody can be asked {message.method!r} here")
+
+
+NOBODY: Final = Nobody()
+
+
+def cancelled_reply(asked: Message, options: Options, is_late: bool) -> Message:
+    """Return the answer to a call that was cancelled, because it took too long or for another reason."""
+    if not is_late:
+        return message.failure(asked.id, refusal.INTERNAL_ERROR, "the call was cancelled")
+    text = f"the call took longer than {options.call_timeout_s:g} s and was cancelled"
+    return message.failure(asked.id, refusal.CALL_TIMED_OUT, text)
 
 
 class RunningCall:
@@ -126,7 +198,7 @@ class RunningCall:
     async def serve(self, incoming: Incoming, out: Outgoing, asked: Message) -> None:
         """Start the call and answer its first request."""
         self._exchanges.running.add(self)
-        self._answer = Answer(incoming, out, self._exchanges.options, on_gone=self.cancel)
+        self._answer = self._new_answer(incoming, out, on_gone=self.cancel)
         self._task = self._loop.create_task(self._run(), name="call")
         await self._deliver(self._answer, self._rounds[0], asked)
 
@@ -138,7 +210,7 @@ class RunningCall:
                 raise Refusal(refusal.INVALID_PARAMS, "inputResponses must be an object", id=asked.id)
             self._rounds.append(self._loop.create_future())
             self._take(cast("dict[str, Any]", answers))
-        answer = Answer(incoming, out, self._exchanges.options, on_gone=lambda: None)
+        answer = self._new_answer(incoming, out, on_gone=lambda: None)
         if round_ + 2 == len(self._rounds):
             self._answer = answer
             meta = (asked.params or {}).get("_meta")
@@ -181,36 +253,25 @@ class RunningCall:
             self._task.cancel()
 
     async def _run(self) -> None:
-        asked, options = self.asked, self._exchanges.options
-        deadline: asyncio.TimerHandle | None = None
-        if asked.method != methods.LISTEN:
-            deadline = self._loop.call_later(options.call_timeout_s, self._time_out)
+        asked = self.asked
         try:
             reply = await self._exchanges.link.request(asked, self, self._call)
         except asyncio.CancelledError:
-            reply = self._cancelled()
+            reply = cancelled_reply(asked, self._exchanges.options, self._timed_out)
         except HostGone as error:
             reply = message.failure(asked.id, refusal.INTERNAL_ERROR, error.message)
         finally:
             self._exchanges.running.discard(self)
-            if deadline is not None:
-                deadline.cancel()
         self.settle(reply)
         if not self._id:
             self._answer = None
 
-    def _cancelled(self) -> Message:
-        if self._timed_out:
-            seconds = self._exchanges.options.call_timeout_s
-            return message.failure(
-                self.asked.id, refusal.CALL_TIMED_OUT, f"the call took longer than {seconds:g} s and was cancelled"
-            )
-        return message.failure(self.asked.id, refusal.INTERNAL_ERROR, "the call was cancelled")
+    def _new_answer(self, incoming: Incoming, out: Outgoing, *, on_gone: Callable[[], None]) -> Answer:
+        on_deadline = None if self.asked.method == methods.LISTEN else self._time_out
+        return Answer(incoming, out, self._exchanges.options, on_gone=on_gone, on_deadline=on_deadline)
 
     def _time_out(self) -> None:
-        # The user's own thinking time does not count: a suspended call has its own, longer limit.
-        if self._pending:
-            return
+        """Cancel a call that takes too long. Its user's own thinking time does not count, only its answers do."""
         self._timed_out = True
         self.cancel()
 

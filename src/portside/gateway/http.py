@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Protocol
 
 import msgspec
@@ -54,9 +55,13 @@ class Outgoing(Protocol):
 def accepts(incoming: Incoming, kind: bytes) -> bool:
     """Say whether the `Accept` header admits `application/json` or `text/event-stream`; absent means anything."""
     accept = incoming.headers.get(b"accept")
-    if accept is None or b"*/*" in accept:
-        return True
-    return kind in accept.lower() or kind.partition(b"/")[0] + b"/*" in accept.lower()
+    return accept is None or _admits(accept, kind)
+
+
+@lru_cache(maxsize=256)
+def _admits(accept: bytes, kind: bytes) -> bool:
+    offered = accept.lower()
+    return b"*/*" in offered or kind in offered or kind.partition(b"/")[0] + b"/*" in offered
 
 
 async def reply(out: Outgoing, status: int, body: bytes = b"", headers: Headers = ()) -> None:

@@ -315,21 +315,19 @@ class Session:
 
         deadline = loop.call_later(self._options.call_timeout_s, time_out)
         try:
-            await asyncio.wait((task,))
+            return await task
         except asyncio.CancelledError:
-            task.cancel()
-            raise
-        finally:
-            deadline.cancel()
-            self.calls.pop(id_, None)
-        if task.cancelled():
+            runner = asyncio.current_task()
+            if runner is not None and runner.cancelling():
+                raise  # the whole process ends, and the call with it
             if not timed_out:
                 return self._ended_reply(id_) if self.is_ended else None
             seconds = self._options.call_timeout_s
-            return message.failure(
-                id_, refusal.CALL_TIMED_OUT, f"the call took longer than {seconds:g} s and was cancelled"
-            )
-        return task.result()
+            text = f"the call took longer than {seconds:g} s and was cancelled"
+            return message.failure(id_, refusal.CALL_TIMED_OUT, text)
+        finally:
+            deadline.cancel()
+            self.calls.pop(id_, None)
 
     def _ended_reply(self, id_: Id) -> Message:
         return message.failure(id_, refusal.INTERNAL_ERROR, "the session ended before the call did")

@@ -45,6 +45,10 @@ class Back(Protocol):
 class Link(Protocol):
     """A way to call a hosted server: one for each legacy session, one shared by all modern exchanges."""
 
+    def is_plain(self, message: Message) -> bool:
+        """Say whether the answer to this request needs no channel back, so that the asker's own task may run it."""
+        ...
+
     async def request(self, message: Message, back: Back, call: Call) -> Message:
         """Return the response, an error answer included. Raises HostGone. Cancelling it cancels the call."""
         ...

@@ -70,6 +70,11 @@ def protocol_class(
             if not (self._is_refused or self.transport.is_closing()):
                 super().on_headers_complete()
 
+        def on_message_complete(self) -> None:
+            # Known before the application runs, nearly always: then it need not guard its wait for the body.
+            cast("dict[str, Any]", self.scope)["portside.complete"] = True
+            super().on_message_complete()
+
         def on_message_begin(self) -> None:
             self._url_bytes = 0
             super().on_message_begin()

@@ -1,6 +1,7 @@
 """From settings to a running server: every part opened in order, closed in reverse."""
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -158,6 +159,9 @@ class Process:
             secrets,
         )
         self._app.routes = host.routes
+        # What is here now stays: collecting it again and again would only cost every call a share.
+        gc.collect()
+        gc.freeze()
         readiness.phase, readiness.reason = "ready", ""
         banner.show(self._loaded, server.url(self._sock), host.description)
 
@@ -257,7 +261,6 @@ def _edge_options(settings: Settings) -> stack.EdgeOptions:
         allowed_hosts=settings.allowed_hosts,
         allowed_origins=settings.allowed_origins,
         max_body_bytes=settings.max_body_bytes,
-        max_header_bytes=settings.max_header_bytes,
         max_headers=settings.max_headers,
         max_url_bytes=settings.max_url_bytes,
         body_timeout_s=settings.body_timeout_ms / 1000,

@@ -19,6 +19,9 @@ _GROUPS = {
 }
 
 
+_HEAD = "| variable | `portside.toml` | accepts | default | unit | what it is for |"
+
+
 def reference() -> str:
     """Return the settings reference, docs/settings.md."""
     lines = [
@@ -27,16 +30,13 @@ def reference() -> str:
         "Made from `src/portside/settings/model.py` by `portside settings document`.",
         "",
         "Flags come before environment variables, those before the secrets folder, that before `portside.toml`.",
-        "A secret can also be given as `NAME_FILE`, the path of a file that not everybody can read.",
+        "A secret can also be given as `NAME_FILE`, the path of a file; in production not everybody may read it.",
         "A wrong value, an unknown `PORTSIDE_` variable or a near miss stops the start; all problems are told at once.",
         "",
     ]
     for group, title in _GROUPS.items():
-        lines += [f"## {title}", "", "| variable | `portside.toml` | default | what it is for |", "|---|---|---|---|"]
-        for name, entry in _in(group):
-            text = Settings.model_fields[name].description or ""
-            expected = entry.expected.replace("|", "\\|")
-            lines.append(f"| `{entry.name}` | `{entry.key}` | {_default(name)} | {text} Expects {expected}. |")
+        lines += [f"## {title}", "", _HEAD, "|" + "---|" * _HEAD.count(" | ") + "---|"]
+        lines += [_row(name, entry) for name, entry in _in(group)]
         lines.append("")
     lines += [
         "## Reserved",
@@ -59,6 +59,8 @@ def env_example() -> str:
         for name, entry in _in(group):
             value = "" if entry.is_secret else _plain(name)
             lines += [f"# {Settings.model_fields[name].description}", f"# {entry.name}={value}"]
+            if entry.is_secret:
+                lines.append(f"# {entry.name}_FILE=")
     return "\n".join(lines) + "\n"
 
 
@@ -85,6 +87,13 @@ def _in(group: str) -> list[tuple[str, Entry]]:
     return [(name, entry) for name, entry in TABLE.items() if entry.key.partition(".")[0] == group]
 
 
+def _row(name: str, entry: Entry) -> str:
+    key = "by file only" if entry.is_secret else f"`{entry.key}`"
+    text = Settings.model_fields[name].description or ""
+    cells = (f"`{entry.name}`", key, entry.expected, _default(name), entry.unit or "-", text)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
 def _plain(name: str) -> str:
     field = Settings.model_fields[name]
     if field.default_factory is not None:
@@ -98,5 +107,14 @@ def _plain(name: str) -> str:
 def _default(name: str) -> str:
     if Settings.model_fields[name].default_factory is not None:
         return "the host name"
-    text = _plain(name)
+    text, default = _plain(name), Settings.model_fields[name].default
+    if TABLE[name].unit == "bytes":
+        return f"`{_binary(default)}`"
     return f"`{text}`" if text else "none"
+
+
+def _binary(size: int) -> str:
+    for factor, unit in ((1024**2, "MiB"), (1024, "KiB")):
+        if size % factor == 0:
+            return f"{size // factor}{unit}"
+    return str(size)

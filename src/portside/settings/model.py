@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from portside.settings import types
 from portside.settings.types import (
@@ -25,6 +25,9 @@ from portside.settings.types import (
 )
 
 Lower = BeforeValidator(types.lower)
+
+EVERYBODY: Final = ("0.0.0.0/0", "::/0")
+"""What `*` means among trusted proxies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Settings(BaseModel):
         "How strict to be; production refuses what is not safe.",
         "development or production",
     )
-    host: Annotated[str, Field(min_length=1)] = _setting(
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:%\[\]-]+$")] = _setting(
         "127.0.0.1", "MCP_HOST", "serve.host", "Address to listen on.", "an address or a host name"
     )
     port: Port = _setting(
@@ -323,6 +326,23 @@ class Settings(BaseModel):
         "at least 32 random bytes in hex or base64, as key or id:key, comma-separated",
         secret=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_not_a_near_value(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse what pydantic would bend into shape: `port = true`, `3000.0`, `3_000`, and empty text."""
+        wants = None if info.field_name is None else cls.model_fields[info.field_name].annotation
+        if isinstance(value, float) or (isinstance(value, bool) and wants is not bool):
+            raise ValueError("of another type")
+        if isinstance(value, str) and (not value.strip() or (wants is int and set(value) & set("._"))):
+            raise ValueError("empty, or not a whole number")
+        return value
+
+    @field_validator("trusted_proxies", mode="after")
+    @classmethod
+    def _everybody_is_two_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Write `*` as networks, so that readers of the setting know only addresses and networks."""
+        return tuple(one for item in value for one in (EVERYBODY if item == "*" else (item,)))
 
 
 def _rows() -> Mapping[str, Entry]:

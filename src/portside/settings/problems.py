@@ -2,30 +2,36 @@
 
 import difflib
 import ipaddress
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 from portside.errors import Problem
-from portside.settings.model import REFUSED, RESERVED, SECRET_NAMES, TABLE, Settings
+from portside.settings.model import REFUSED, RESERVED, SECRET_NAMES, TABLE, Entry, Settings
 
-_NAMES = (*(entry.name for entry in TABLE.values()), *REFUSED, *RESERVED)
-_KEYS = tuple(entry.key for entry in TABLE.values())
-_FILES = tuple(f"{name}_FILE" for name in SECRET_NAMES)
-_KNOWN = frozenset((*_NAMES, *_FILES))
+_PREFIXES: Final = ("MCP_", "PORTSIDE_")
+_NAMES: Final = tuple(entry.name for entry in TABLE.values())
+_KEYS: Final = tuple(entry.key for entry in TABLE.values())
+_FILES: Final = tuple(f"{name}_FILE" for name in SECRET_NAMES)
+_KNOWN: Final = frozenset((*_NAMES, *_FILES, *REFUSED, *RESERVED))
+# The hosted server's own DATABASE_URI is no near miss: nothing of ours is lost when a reserved name is misspelt.
+_MEANT: Final = tuple(sorted(name for name in _KNOWN if name.removesuffix("_FILE") not in RESERVED))
+_OTHERS: Final = frozenset({"SERVER_IP"})
+"""Names of other software that are one letter away from ours."""
 
 
-def unknown_variables(names: Iterable[str]) -> list[Problem]:
-    """Return a problem for every variable that was meant for us and is none of ours.
+def unknown_variables(names: Iterable[str], origin: str = "environment") -> list[Problem]:
+    """Return a problem for every variable that was meant for us and is none of ours; never its value.
 
     PORTSIDE_ is our prefix alone. Elsewhere only near misses count: other software has variables named MCP_ too.
     """
     found: list[Problem] = []
-    for name in sorted(set(names) - _KNOWN):
-        cutoff = 0.6 if name.startswith("PORTSIDE_") else 0.85 if name.startswith("MCP_") else 0.9
-        near = difflib.get_close_matches(name, _KNOWN, n=1, cutoff=cutoff)
-        if near:
-            found.append(Problem(name, f"no such setting; did you mean {near[0]}?", "environment"))
+    for name in sorted(set(names) - _KNOWN - _OTHERS):
+        near = _meant(name)
+        if near is not None:
+            found.append(Problem(name, f"no such setting; did you mean {near}?", origin))
         elif name.startswith("PORTSIDE_"):
-            found.append(Problem(name, "no such setting; see `portside settings document`", "environment"))
+            found.append(Problem(name, "no such setting; see `portside settings document`", origin))
     return found
 
 
@@ -35,40 +41,53 @@ def unknown_key(key: str, origin: str) -> Problem:
     return Problem(key, f"no such setting; did you mean {near[0]}?" if near else "no such setting", origin)
 
 
-def unserved(environ: Mapping[str, str]) -> list[Problem]:
-    """Return a problem for every setting of a protection that this version does not have."""
-    return [
-        Problem(
-            name,
-            f"{what} is not in this version; unset it, and leave that to a proxy or gateway in front",
-            "environment",
-        )
-        for name, what in REFUSED.items()
-        for variable in (name, f"{name}_FILE")
-        if environ.get(variable)
-    ]
+def unserved(given: Mapping[str, str | None], origin: str) -> list[Problem]:
+    """Return a problem for every variable that asks for a protection this version does not have.
+
+    Values are told unless the variable is a secret; one that is None has not been read, one that is empty sets nothing.
+    """
+    found: list[Problem] = []
+    for name, value in given.items():
+        what = REFUSED.get(name.removesuffix("_FILE"))
+        if what is not None and value != "":
+            is_told = value is not None and name.removesuffix("_FILE") not in SECRET_NAMES
+            message = f"{what} is not in this version; unset it, and leave that to a proxy or gateway in front"
+            found.append(Problem(f"{name}={shown(value)}" if is_told else name, message, origin))
+    return found
 
 
-def unsafe(settings: Settings) -> list[Problem]:
-    """Return what production refuses: values that are fine one by one, and dangerous as they stand."""
-    if settings.env != "production":
+def wrong(entry: Entry, value: object, origin: str) -> Problem:
+    """Return the problem of a value that is not of the accepted form; a secret's value is left out."""
+    name = entry.name if entry.is_secret else f"{entry.name}={shown(value)}"
+    return Problem(name, f"expected {entry.expected}", origin)
+
+
+def shown(value: object) -> str:
+    """Return a value as it may be printed: in quotes, not too long, without the password of a URL."""
+    return repr(re.sub(r"//\S*@", "//********@", str(value))[:200])
+
+
+def unsafe(settings: Settings, origins: Mapping[str, str], doubted: Collection[str] = ()) -> list[Problem]:
+    """Return what production refuses: values that are fine one by one, and dangerous as they stand.
+
+    `doubted` are attributes whose value was wrong and is a default here; what rests on one of them is not judged.
+    """
+    if settings.env != "production" or "env" in doubted:
         return []
     found: list[Problem] = []
-    if not is_loopback(settings.host) and not settings.allow_anonymous:
-        found.append(
-            Problem(
-                "MCP_HOST",
-                f"{settings.host!r} can be reached from outside, and nobody is authenticated: put a gateway that "
-                "authenticates in front and set PORTSIDE_ALLOW_ANONYMOUS=true, or set MCP_ENV=development",
-            )
+    if not is_loopback(settings.host) and not settings.allow_anonymous and "allow_anonymous" not in doubted:
+        message = (
+            "can be reached from outside, and nobody is authenticated (authentication is not in this version): put a "
+            "gateway that authenticates in front and set PORTSIDE_ALLOW_ANONYMOUS=true, or set MCP_ENV=development"
         )
-    found += [
-        Problem("PORTSIDE_TRUSTED_PROXIES", f"{network!r} believes everybody; name your proxies")
-        for network in settings.trusted_proxies
-        if network == "*" or ipaddress.ip_network(network, strict=False).prefixlen == 0
-    ]
+        found.append(Problem(f"MCP_HOST={shown(settings.host)}", message, origins.get("host")))
+    everybody = [one for one in settings.trusted_proxies if ipaddress.ip_network(one, strict=False).prefixlen == 0]
+    if everybody:
+        name = f"PORTSIDE_TRUSTED_PROXIES={shown(','.join(everybody))}"
+        found.append(Problem(name, "believes everybody; name your proxies", origins.get("trusted_proxies")))
     if "*" in settings.allowed_origins:
-        found.append(Problem("PORTSIDE_ALLOWED_ORIGINS", "'*' lets every web page call; name the origins"))
+        message = "lets every web page call; name the origins"
+        found.append(Problem("PORTSIDE_ALLOWED_ORIGINS='*'", message, origins.get("allowed_origins")))
     return found
 
 
@@ -85,3 +104,43 @@ def is_loopback(host: str) -> bool:
 def notices(environ: Mapping[str, str]) -> list[str]:
     """Return what is set and not used, in words for the start banner."""
     return [f"{name} is set; this version of portside does not use it" for name in RESERVED if environ.get(name)]
+
+
+def _meant(name: str) -> str | None:
+    """Return the known name that an unknown one was probably meant to be."""
+    upper = name.upper()
+    is_prefixed = upper.startswith(_PREFIXES)
+    if is_prefixed:
+        same = [known for known in _MEANT if upper == f"{known}_FILE" or _words(upper) == _words(known)]
+        if same:
+            return same[0]
+    # Short names of other software lie two letters from ours: MCP_TEST from MCP_HOST.
+    slips = 2 if len(name) >= (9 if is_prefixed else 12) else 1
+    # Bare lower-case names are other software's; ours with another case would be a prefixed one.
+    text = upper if is_prefixed else name
+    near = [(count, known) for known in _MEANT if (count := _slips(text, known, slips)) is not None]
+    if near:
+        return min(near)[1]
+    close = difflib.get_close_matches(name, _MEANT, n=1, cutoff=0.8) if name.startswith("PORTSIDE_") else []
+    return close[0] if close else None
+
+
+def _words(name: str) -> list[str]:
+    return sorted(word for word in name.split("_") if word not in ("", "MCP", "PORTSIDE"))
+
+
+def _slips(text: str, known: str, most: int) -> int | None:
+    """Return how many letters were added, left out, replaced or swapped with their neighbour; None above `most`."""
+    # Nearly every variable of a machine ends here, which keeps the start quick.
+    if abs(len(text) - len(known)) > most or len(set(text) ^ set(known)) > 2 * most:
+        return None
+    before: list[int] = []
+    row = list(range(len(known) + 1))
+    for i, letter in enumerate(text, 1):
+        before, above, row = row, before, [i]
+        for j, other in enumerate(known, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == known[j - 2] and text[i - 2] == other:
+                cost = min(cost, above[j - 2] + 1)
+            row.append(cost)
+    return row[-1] if row[-1] <= most else None

@@ -1,13 +1,14 @@
 """Where settings come from: defaults, portside.toml, a secrets folder, the environment, flags; the last one wins.
 
-pydantic checks the values; the sources are read here, since its own cannot tell where a value came from.
+pydantic checks the values; the sources are read here, since those of pydantic-settings cannot tell where a value
+came from, nor report an unknown name together with a wrong value.
 """
 
 import os
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,26 +34,38 @@ class _Raw:
     origin: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What has been read so far: values by attribute, problems, and those that are problems in production only."""
+
+    values: dict[str, _Raw] = field(default_factory=dict[str, _Raw])
+    problems: list[Problem] = field(default_factory=list[Problem])
+    exposed: list[Problem] = field(default_factory=list[Problem])
+
+    def refuse(self, name: str, message: str, origin: str | None = None) -> None:
+        self.problems.append(Problem(name, message, origin))
+
+
 def load(environ: Mapping[str, str], *, file: Path | None = None, flags: Mapping[str, object] | None = None) -> Loaded:
     """Return all settings. `flags` are attribute to value.
 
     Raises SettingsInvalid with every problem there is: unknown names, wrong values, unsafe combinations.
     """
-    found = [*problems.unknown_variables(environ), *problems.unserved(environ)]
-    raw: dict[str, _Raw] = {}
+    reading = _Reading()
     if file is not None:
-        raw |= _from_file(file, found)
-    folder = environ.get("PORTSIDE_SECRETS_DIR") or cast("str | None", _value(raw, "secrets_dir"))
+        _read_file(file, reading)
+    folder = environ.get("PORTSIDE_SECRETS_DIR") or _folder_of_file(reading)
     if folder is not None:
-        raw |= _from_folder(Path(folder), found)
-    raw |= _from_environment(environ, found)
-    raw |= {name: _Raw(value, f"flag --{name.replace('_', '-')}") for name, value in (flags or {}).items()}
-    settings = _validated(raw, found)
-    if settings is not None:
-        found += problems.unsafe(settings)
-    if found or settings is None:
-        raise SettingsInvalid(tuple(found))
-    origins = {name: raw[name].origin if name in raw else "default" for name in TABLE}
+        _read_folder(Path(folder), reading)
+    _read_environment(environ, reading)
+    reading.values.update({name: _Raw(value, _flag(name)) for name, value in (flags or {}).items()})
+    origins = {name: reading.values[name].origin if name in reading.values else "default" for name in TABLE}
+    settings, wrong = _validated(reading)
+    reading.problems.extend(problems.unsafe(settings, origins, wrong))
+    if settings.env == "production" and "env" not in wrong:
+        reading.problems.extend(reading.exposed)
+    if reading.problems:
+        raise SettingsInvalid(tuple(reading.problems))
     return Loaded(settings, origins, tuple(problems.notices(environ)))
 
 
@@ -66,28 +79,21 @@ def scrub(environ: MutableMapping[str, str]) -> None:
         environ.pop(f"{name}_FILE", None)
 
 
-def _value(raw: Mapping[str, _Raw], name: str) -> object:
-    return raw[name].value if name in raw else None
-
-
-def _from_file(file: Path, found: list[Problem]) -> dict[str, _Raw]:
+def _read_file(file: Path, reading: _Reading) -> None:
     try:
         tree = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        found.append(Problem(str(file), f"cannot be read: {error}"))
-        return {}
+        reading.refuse(str(file), f"cannot be read: {error}")
+        return
     attributes = {entry.key: name for name, entry in TABLE.items()}
-    raw: dict[str, _Raw] = {}
     for key, value in _leaves(tree):
         if key not in attributes:
-            found.append(problems.unknown_key(key, file.name))
+            reading.problems.append(problems.unknown_key(key, file.name))
         elif TABLE[attributes[key]].is_secret:
-            found.append(
-                Problem(key, "a secret does not belong into a settings file; use a file of its own", file.name)
-            )
+            name = TABLE[attributes[key]].name
+            reading.refuse(key, f"a secret does not belong into a settings file; use {name}_FILE", file.name)
         else:
-            raw[attributes[key]] = _Raw(value, f"{file.name} {key}")
-    return raw
+            reading.values[attributes[key]] = _Raw(value, f"{file.name} {key}")
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -98,60 +104,77 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _from_folder(folder: Path, found: list[Problem]) -> dict[str, _Raw]:
-    if not folder.is_dir():
-        found.append(Problem("PORTSIDE_SECRETS_DIR", f"{str(folder)!r} is not a folder"))
-        return {}
-    raw: dict[str, _Raw] = {}
-    for name, entry in TABLE.items():
-        file = folder / entry.name
-        if file.is_file():
-            value = _secret_file(entry.name, file, found)
-            if value is not None:
-                raw[name] = _Raw(value, f"secrets folder {entry.name}")
-    return raw
+def _folder_of_file(reading: _Reading) -> str | None:
+    """Return the secrets folder that portside.toml names; a value of another type is told when all are checked."""
+    found = reading.values.get("secrets_dir")
+    return found.value if found is not None and isinstance(found.value, str) and found.value else None
 
 
-def _from_environment(environ: Mapping[str, str], found: list[Problem]) -> dict[str, _Raw]:
-    raw: dict[str, _Raw] = {}
-    for name, entry in TABLE.items():
-        value, path = environ.get(entry.name), environ.get(f"{entry.name}_FILE") if entry.is_secret else None
-        if value is not None and path is not None:
-            found.append(Problem(entry.name, f"set both directly and by {entry.name}_FILE; choose one"))
-        elif path is not None:
-            content = _secret_file(f"{entry.name}_FILE", Path(path), found)
+def _read_folder(folder: Path, reading: _Reading) -> None:
+    origin = f"secrets folder {folder}"
+    try:
+        names = sorted(one.name for one in folder.iterdir() if one.is_file())
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        reading.refuse("PORTSIDE_SECRETS_DIR", f"{str(folder)!r} is not a folder that can be read: {why}")
+        return
+    reading.problems.extend(problems.unknown_variables(names, origin))
+    reading.problems.extend(problems.unserved(dict.fromkeys(names), origin))
+    for attribute, entry in TABLE.items():
+        if entry.name in names:
+            content = _content(entry.name, folder / entry.name, reading, is_secret=entry.is_secret)
             if content is not None:
-                raw[name] = _Raw(content, f"secret file {path}")
-        elif value is not None and (value != "" or not _is_optional(name)):
-            raw[name] = _Raw(value, f"environment {entry.name}")
-    return raw
+                reading.values[attribute] = _Raw(content, f"{origin}, file {entry.name}")
 
 
-def _is_optional(name: str) -> bool:
+def _read_environment(environ: Mapping[str, str], reading: _Reading) -> None:
+    reading.problems.extend(problems.unknown_variables(environ))
+    reading.problems.extend(problems.unserved(environ, "environment"))
+    for attribute, entry in TABLE.items():
+        value = environ.get(entry.name)
+        if value == "" and _may_be_empty(attribute):
+            value = None
+        path = environ.get(f"{entry.name}_FILE") if entry.is_secret else None
+        if value is not None and path:
+            reading.refuse(entry.name, f"set both directly and by {entry.name}_FILE; choose one", "environment")
+        elif path:
+            content = _content(f"{entry.name}_FILE", Path(path), reading, is_secret=True)
+            if content is not None:
+                reading.values[attribute] = _Raw(content, f"secret file {path}")
+        elif value is not None:
+            reading.values[attribute] = _Raw(value, f"environment {entry.name}")
+
+
+def _may_be_empty(attribute: str) -> bool:
     """Whether an empty variable means that nothing was set: compose files and charts pass such ones on."""
-    default = Settings.model_fields[name].default
-    return default is None or default == ()
+    default = Settings.model_fields[attribute]
+    return default.default_factory is not None or default.default is None or default.default == ()
 
 
-def _secret_file(name: str, file: Path, found: list[Problem]) -> str | None:
+def _content(name: str, file: Path, reading: _Reading, *, is_secret: bool) -> str | None:
     try:
         mode = file.stat().st_mode
         content = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        found.append(Problem(name, f"{str(file)!r} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}"))
+    except (OSError, ValueError) as error:
+        reading.refuse(name, f"{str(file)!r} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}")
         return None
-    if os.name == "posix" and mode & stat.S_IROTH:
-        found.append(Problem(name, f"{str(file)!r} can be read by everybody: chmod 600 it"))
-        return None
+    if is_secret and os.name == "posix" and mode & stat.S_IROTH:
+        reading.exposed.append(Problem(name, "can be read by everybody: chmod o-r it", f"secret file {file}"))
     return content
 
 
-def _validated(raw: Mapping[str, _Raw], found: list[Problem]) -> Settings | None:
+def _flag(attribute: str) -> str:
+    return "argument TARGET" if attribute == "target" else f"flag --{attribute.replace('_', '-')}"
+
+
+def _validated(reading: _Reading) -> tuple[Settings, tuple[str, ...]]:
+    """Return the settings, and the attributes that are defaults because what was given is wrong."""
+    given = {name: one.value for name, one in reading.values.items()}
     try:
-        return Settings.model_validate({name: one.value for name, one in raw.items()})
+        return Settings.model_validate(given), ()
     except ValidationError as error:
-        for name in dict.fromkeys(str(one["loc"][0]) for one in error.errors(include_url=False, include_input=False)):
-            entry, one = TABLE[name], raw[name]
-            shown = "" if entry.is_secret else f"={str(one.value)[:200]!r}"
-            found.append(Problem(f"{entry.name}{shown}", f"expected {entry.expected}", one.origin))
-        return None
+        wrong = tuple(dict.fromkeys(str(one["loc"][0]) for one in error.errors(include_url=False, include_input=False)))
+    for name in wrong:
+        one = reading.values[name]
+        reading.problems.append(problems.wrong(TABLE[name], one.value, one.origin))
+    return Settings.model_validate({name: value for name, value in given.items() if name not in wrong}), wrong

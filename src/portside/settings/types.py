@@ -74,7 +74,8 @@ def networks(value: Sequence[str]) -> Sequence[str]:
 def hosts(value: Sequence[str]) -> Sequence[str]:
     """Check that every item is a host, with or without a port. Raises ValueError."""
     for item in value:
-        if not _HOST.fullmatch(item):
+        match = _HOST.fullmatch(item)
+        if match is None or int((match[2] or ":1")[1:]) not in range(1, 65536):
             raise ValueError(item)
     return value
 
@@ -82,8 +83,8 @@ def hosts(value: Sequence[str]) -> Sequence[str]:
 def origins(value: Sequence[str]) -> Sequence[str]:
     """Check that every item is an origin: scheme, host, perhaps a port, nothing else. Raises ValueError."""
     for item in value:
-        parts = urlsplit(item)
-        if item != "*" and (parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/")):
+        scheme, _, host = item.removesuffix("/").partition("://")
+        if item != "*" and (scheme not in ("http", "https") or hosts([host]) != [host]):
             raise ValueError(item)
     return value
 
@@ -93,7 +94,7 @@ def public_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(value)
-    if parts.username is not None or parts.port == 0:
+    if parts.username is not None or parts.port == 0 or not _HOST.fullmatch(parts.netloc):
         raise ValueError(value)
     return value.rstrip("/")
 
@@ -133,8 +134,8 @@ def keys(value: object) -> object:
 
 def _material(text: str) -> bytes:
     try:
-        if len(text) >= 2 * KEY_BYTES:
-            return bytes.fromhex(text)
+        # Hex is hex at any length: 32 digits are 16 bytes, not a raw key of 32.
+        return bytes.fromhex(text)
     except ValueError:
         pass
     try:
