@@ -107,7 +107,7 @@ async def test_a_state_is_good_for_its_own_request_and_principal_only(change: st
 async def test_a_call_nobody_answers_expires() -> None:
     async with wired(build(), Options(suspended_call_s=0.05)) as clients:
         questions, state = await asked(clients.call("greet"))
-        while clients.gateway.exchanges.suspended:
+        while clients.gateway.exchanges.calls.suspended:
             await asyncio.sleep(0.01)
         response = await retry(clients, "greet", state, {next(iter(questions)): accepted("A")}).until_over()
     assert response.json["error"]["data"]["reason"] == "suspended_call_lost"
@@ -126,7 +126,7 @@ async def test_a_client_without_the_capability_is_not_asked() -> None:
     async with wired(build()) as clients:
         response = await clients.call("greet", capabilities={}).until_over()
     assert response.json["error"]["code"] == refusal.INVALID_REQUEST
-    assert not clients.gateway.exchanges.suspended
+    assert not clients.gateway.exchanges.calls.suspended
 
 
 async def test_a_hundred_calls_of_two_users_never_cross() -> None:

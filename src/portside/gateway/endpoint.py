@@ -149,13 +149,15 @@ class Gateway:
     @property
     def calls_in_flight(self) -> int:
         """How many calls are being answered, subscriptions and calls waiting for their user aside."""
-        modern = sum(1 for one in self.exchanges.running if one.asked.method != methods.LISTEN and not one.is_waiting)
+        modern = sum(
+            1 for one in self.exchanges.calls.running if one.asked.method != methods.LISTEN and not one.is_waiting
+        )
         return modern + sum(len(session.calls) for session in self.legacy.live.values())
 
     @property
     def open_streams(self) -> int:
         """How many streams stay open without a call: subscriptions and standalone streams."""
-        listening = sum(1 for one in self.exchanges.running if one.asked.method == methods.LISTEN)
+        listening = sum(1 for one in self.exchanges.calls.running if one.asked.method == methods.LISTEN)
         return listening + sum(session.open_streams for session in self.legacy.live.values())
 
     async def end_streams(self) -> None:
@@ -168,7 +170,7 @@ class Gateway:
         if self._sweeper is not None:
             self._sweeper.cancel()
         self.exchanges.cancel_suspended()
-        for running in list(self.exchanges.running):
+        for running in list(self.exchanges.calls.running):
             running.cancel()
         await self.legacy.close()
 

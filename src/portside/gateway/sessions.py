@@ -6,9 +6,10 @@ from typing import Any, cast
 
 from portside.clock import Clock
 from portside.gateway import http
+from portside.gateway.channel import LegacyAnswer
 from portside.gateway.http import Incoming, Outgoing, reply
 from portside.gateway.options import Options
-from portside.gateway.session import CallBack, LegacyAnswer, Session
+from portside.gateway.session import CallBack, Session
 from portside.hosting.base import Call, Host
 from portside.state.base import SessionRecord, Streams
 from portside.state.base import Sessions as SessionStore
@@ -96,6 +97,8 @@ class LegacySessions:
             session.take_response(sent)
         else:
             await session.take_notification(sent, call)
+            if sent.method == "notifications/initialized":
+                await self._store.save(session.record)
 
     async def _initialize(self, incoming: Incoming, out: Outgoing, asked: Message) -> None:
         if len(self.live) >= self._options.max_sessions:

@@ -1,7 +1,6 @@
 """Hosting objects of the official Python SDK v2, `MCPServer` and lowlevel `Server`, by direct call."""
 
 import logging
-import time
 from importlib.metadata import version
 from typing import Any, Final, Literal, cast
 
@@ -22,18 +21,17 @@ from portside.hosting import v2_kernel, v2_tools
 from portside.hosting.base import Back, Call, Description
 from portside.hosting.lifespan import Lifespan
 from portside.hosting.v2_kernel import RequestContext, Runner
+from portside.hosting.v2_parameters import MirroredArguments
 from portside.hosting.v2_tools import CompiledTool, ToolTable
 from portside.state.base import SessionRecord
-from portside.wire import classify, parameters, refusal
+from portside.wire import classify, refusal
 from portside.wire import message as messages
-from portside.wire.headers import PARAM_PREFIX
 from portside.wire.message import Message
 from portside.wire.refusal import Refusal
 
 _log = logging.getLogger("portside.hosting")
 
 Dispatch = Literal["compiled", "tool", "kernel"]
-LIST_KEPT_S: Final = 5.0
 LIST_PAGES: Final = 100
 
 _encode = msgspec.json.Encoder().encode
@@ -62,9 +60,8 @@ class PythonV2Host:
         self._family = f"{family} ({type(server).__name__})"
         self._version = version(package)
         self._lifespan: Lifespan[Any] | None = None
-        self._listed: tuple[float, dict[str, tuple[parameters.Declared, ...]]] | None = None
+        self.mirrored = MirroredArguments(self.low, self.list_tools)
         self._known_envelopes: set[tuple[bytes, str]] = set()
-        self._schemas: dict[str, tuple[object, tuple[parameters.Declared, ...]]] = {}
 
     def prepare(self) -> None:
         """Set what a family keeps in context variables; called at the start of every exchange."""
@@ -124,45 +121,8 @@ class PythonV2Host:
             lifespan, self._lifespan = self._lifespan, None
             await lifespan.stop()
 
-    async def check_parameters(self, params: dict[str, Any], call: Call) -> None:
-        """Compare mirrored headers with the arguments of a `tools/call`. Raises Refusal -32020."""
-        name, given = params.get("name"), params.get("arguments")
-        if not isinstance(name, str):
-            return
-        arguments = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
-        if self.low.get_tool_input_schema is not None:
-            wanted = self._declared(name, self.low.get_tool_input_schema(name))
-        elif arguments or any(header.startswith(PARAM_PREFIX) for header, _ in call.headers):
-            wanted = await self._declared_in_list(name, call)
-        else:
-            return
-        if wanted:
-            parameters.check(wanted, arguments, call.headers)
-
-    def _declared(self, name: str, schema: object) -> tuple[parameters.Declared, ...]:
-        known = self._schemas.get(name)
-        if known is None or known[0] is not schema:
-            if len(self._schemas) >= 10_000:
-                self._schemas.clear()
-            known = self._schemas[name] = (schema, parameters.declared(schema))
-        return known[1]
-
-    async def _declared_in_list(self, name: str, call: Call) -> tuple[parameters.Declared, ...]:
-        """Return what the server's own `tools/list` declares for a tool; the list is kept for a few seconds.
-
-        A server that cannot list its tools has nothing to check against, so its calls go on, as with the SDK itself.
-        """
-        now = time.monotonic()
-        if self._listed is None or now - self._listed[0] > LIST_KEPT_S:
-            try:
-                schemas = await self._list_schemas(call)
-            except Exception:
-                _log.exception("tools/list failed; mirrored headers are not checked")
-                schemas = {}
-            self._listed = (now, {tool: parameters.declared(schema) for tool, schema in schemas.items()})
-        return self._listed[1].get(name, ())
-
-    async def _list_schemas(self, call: Call) -> dict[str, object]:
+    async def list_tools(self, call: Call) -> dict[str, object]:
+        """Return the input schemas of all tools that this caller may see, by name."""
         found: dict[str, object] = {}
         cursor: object = None
         for _ in range(LIST_PAGES):
@@ -271,7 +231,7 @@ class ModernLink:
         host.prepare()
         try:
             if message.method == "tools/call":
-                await host.check_parameters(params, call)
+                await host.mirrored.check(params, call)
             tool = host.plain_call(message.method, params)
             result = await (
                 self._run(message, back, call) if tool is None else self._run_compiled(tool, message, back, call)
