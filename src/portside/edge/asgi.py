@@ -13,6 +13,10 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 
 
+# A layer that only looks at a request returns the next layer's awaitable instead of awaiting it: a request, and above
+# all a stream that stays open for hours, then holds no frame of it.
+
+
 async def refuse(scope: Scope, send: Send, status: int, message: str, headers: Headers = ()) -> None:
     """Answer with an error a person and a program can read, and note it in the request's record."""
     record = scope.get("portside.record")

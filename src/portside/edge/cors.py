@@ -1,6 +1,6 @@
 """Browser clients on allow-listed origins: preflights, and the headers their scripts may see (Fetch, CORS protocol)."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from portside.edge.asgi import ASGIApp, Headers, Message, Receive, Scope, Send
@@ -28,16 +28,14 @@ class Cors:
         self._app = app
         self._is_listed = is_listed
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         headers: dict[bytes, bytes] = scope["portside.headers"]
         origin = headers.get(b"origin")
         if origin is None or not self._is_listed(origin):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         allowed: Headers = [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
         if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
-            await self._preflight(headers, allowed, send)
-            return
+            return self._preflight(headers, allowed, send)
 
         async def exposing(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -45,7 +43,7 @@ class Cors:
                 message["headers"] = [*message.get("headers", ()), *allowed, exposed]
             await send(message)
 
-        await self._app(scope, receive, exposing)
+        return self._app(scope, receive, exposing)
 
     async def _preflight(self, headers: dict[bytes, bytes], allowed: Headers, send: Send) -> None:
         wanted = headers.get(b"access-control-request-headers", b"").decode("latin-1").lower().split(",")

@@ -1,7 +1,7 @@
 """Who really asks, and over what: forwarded headers, believed from trusted proxies only (RFC 7239 §8.1)."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
 from portside.edge.asgi import ASGIApp, Receive, Scope, Send
@@ -34,7 +34,7 @@ class Forwarded:
         self._trusted = tuple(ipaddress.ip_network(one, strict=False) for one in trusted)
         self._known: dict[str, bool] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if not NAMES.isdisjoint(scope["portside.headers"]):
             found = [(name, value) for name, value in scope["headers"] if name in NAMES]
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in NAMES]
@@ -42,7 +42,7 @@ class Forwarded:
             if client is not None and self.is_trusted(client[0]):
                 self._believe(scope, found)
             scope["portside.headers"] = dict(scope["headers"])
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
     def is_trusted(self, address: str) -> bool:
         """Say whether a peer's address belongs to a trusted proxy."""

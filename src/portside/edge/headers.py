@@ -1,6 +1,7 @@
 """Cheap refusals by the head of a request alone: too long, too many, ambiguous, encoded."""
 
 from collections import Counter
+from collections.abc import Awaitable
 from typing import Final
 
 from portside.edge.asgi import ASGIApp, Receive, Scope, Send, refuse
@@ -31,12 +32,11 @@ class HeadLimits:
         self._max_headers = max_headers
         self._max_url_bytes = max_url_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         refusal = self._judge(scope)
         if refusal is not None:
-            await refuse(scope, send, *refusal)
-            return
-        await self._app(scope, receive, send)
+            return refuse(scope, send, *refusal)
+        return self._app(scope, receive, send)
 
     def _judge(self, scope: Scope) -> tuple[int, str] | None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]

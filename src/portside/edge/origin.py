@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -46,7 +46,7 @@ class Origin:
         self._allows_any_origin = "*" in self._origins
         self._verdicts: dict[tuple[bytes, bool], tuple[int, str] | None] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         headers: dict[bytes, bytes] = scope["portside.headers"]
         hosts = [headers[b"host"]] if b"host" in headers else []
         origins = [headers[b"origin"]] if b"origin" in headers else []
@@ -58,9 +58,8 @@ class Origin:
             if not self.is_allowed_origin(origin):
                 refusal = 403, f"Origin {_shown(origin)} is not allowed: see PORTSIDE_ALLOWED_ORIGINS"
         if refusal is not None:
-            await refuse(scope, send, *refusal)
-            return
-        await self._app(scope, receive, send)
+            return refuse(scope, send, *refusal)
+        return self._app(scope, receive, send)
 
     def is_allowed_origin(self, value: bytes) -> bool:
         """Say whether a page of this origin may call us: one of ours, or on the list."""

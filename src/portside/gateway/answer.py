@@ -7,6 +7,7 @@ from typing import Final
 from portside.gateway.http import Headers, Incoming, Outgoing, accepts, reply
 from portside.gateway.options import Options
 from portside.gateway.stream import EventStream
+from portside.gateway.ticker import Ticker
 from portside.observe.record import Record
 from portside.wire import message, refusal, sse
 from portside.wire.message import Message
@@ -31,6 +32,7 @@ class Answer:
         "_opening",
         "_options",
         "_out",
+        "_ticker",
         "_timer",
         "_watch",
         "incoming",
@@ -45,6 +47,7 @@ class Answer:
         out: Outgoing,
         options: Options,
         *,
+        ticker: Ticker,
         on_gone: Callable[[], None],
         on_deadline: Callable[[], None] | None = None,
         headers: Headers = (),
@@ -61,9 +64,11 @@ class Answer:
         self._deadline: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[EventStream] | None = None
-        self._loop = asyncio.get_running_loop()
-        # One timer for all that matters only to calls that take long; the others cancel it at once.
-        self._timer = self._loop.call_later(min(WATCH_AFTER_S, options.call_timeout_s), self._start_watching)
+        self._loop = ticker.loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticker = ticker
+        # Time-outs and the client's leaving matter only to calls that take long.
+        ticker.add(self)
 
     @property
     def record(self) -> Record:
@@ -151,7 +156,9 @@ class Answer:
     def release(self) -> None:
         """Stop watching and the timers. May be called twice."""
         self.is_done = True
-        self._timer.cancel()
+        self._ticker.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
         if self._deadline is not None:
             self._deadline.cancel()
         if self._watch is not None:
@@ -160,7 +167,8 @@ class Answer:
         if self.stream is not None:
             self.stream.stop()
 
-    def _start_watching(self) -> None:
+    def on_tick(self) -> None:
+        """Begin to watch the client, the deadline and the silence: the call takes longer than most."""
         self._watch = self._loop.create_task(self._wait_for_leave(), name="answer-watch")
         if self._on_deadline is not None:
             left = max(0.0, self._options.call_timeout_s - WATCH_AFTER_S)

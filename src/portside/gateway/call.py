@@ -18,6 +18,7 @@ from portside.gateway.answer import Answer
 from portside.gateway.http import Incoming, Outgoing
 from portside.gateway.options import Options
 from portside.gateway.seal import Seal
+from portside.gateway.ticker import Ticker
 from portside.hosting.base import Call, Link
 from portside.wire import message, methods, refusal, translate
 from portside.wire.message import Message
@@ -31,6 +32,7 @@ class Calls:
     link: Link
     options: Options
     seal: Seal
+    ticker: Ticker
     running: "set[RunningCall | PlainCall]" = field(default_factory=lambda: set[RunningCall | PlainCall]())
     suspended: "dict[str, RunningCall]" = field(default_factory=lambda: dict[str, RunningCall]())
 
@@ -43,13 +45,15 @@ class PlainCall:
     def __init__(self, calls: Calls, asked: Message) -> None:
         self.asked = asked
         self._calls = calls
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(calls.ticker.loop)
         self._reason: Literal["gone", "deadline", "end"] | None = None
 
     async def serve(self, incoming: Incoming, out: Outgoing, call: Call) -> None:
         """Run the call and answer it."""
         calls = self._calls
-        answer = Answer(incoming, out, calls.options, on_gone=self._leave, on_deadline=self._time_out)
+        answer = Answer(
+            incoming, out, calls.options, ticker=calls.ticker, on_gone=self._leave, on_deadline=self._time_out
+        )
         calls.running.add(self)
         try:
             reply = await calls.link.request(self.asked, NOBODY, call)
@@ -112,7 +116,7 @@ class RunningCall:
         self.asked = asked
         self._calls = calls
         self._call = call
-        self._loop = asyncio.get_running_loop()
+        self._loop = calls.ticker.loop
         self._rounds: list[asyncio.Future[Message]] = [self._loop.create_future()]
         self._answer: Answer | None = None
         self._progress_token: object = None
@@ -202,7 +206,8 @@ class RunningCall:
 
     def _new_answer(self, incoming: Incoming, out: Outgoing, *, on_gone: Callable[[], None]) -> Answer:
         on_deadline = None if self.asked.method == methods.LISTEN else self._time_out
-        return Answer(incoming, out, self._calls.options, on_gone=on_gone, on_deadline=on_deadline)
+        calls = self._calls
+        return Answer(incoming, out, calls.options, ticker=calls.ticker, on_gone=on_gone, on_deadline=on_deadline)
 
     def _time_out(self) -> None:
         """Cancel a call that takes too long. Its user's own thinking time does not count, only its answers do."""

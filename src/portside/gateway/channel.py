@@ -7,6 +7,7 @@ from portside.gateway.answer import Answer
 from portside.gateway.http import Headers, Incoming, Outgoing
 from portside.gateway.options import Options
 from portside.gateway.stream import EventStream
+from portside.gateway.ticker import Ticker
 from portside.state.base import Streams
 from portside.wire import sse
 from portside.wire.message import Message
@@ -109,11 +110,12 @@ class LegacyAnswer(Answer):
         out: Outgoing,
         options: Options,
         *,
+        ticker: Ticker,
         channel: Channel,
         is_primed: bool,
         headers: Headers = (),
     ) -> None:
-        super().__init__(incoming, out, options, on_gone=self._left, headers=headers)
+        super().__init__(incoming, out, options, ticker=ticker, on_gone=self._left, headers=headers)
         self._channel = channel
         self._primed = is_primed
         self._retry_ms = options.retry_ms

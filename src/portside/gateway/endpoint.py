@@ -7,11 +7,13 @@ from functools import lru_cache
 from typing import Any, Final
 
 from portside.clock import Clock
+from portside.gateway.answer import WATCH_AFTER_S
 from portside.gateway.exchange import PURPOSE, Exchanges
 from portside.gateway.http import Headers, Incoming, Outgoing, accepts, refuse, reply
 from portside.gateway.options import Options
 from portside.gateway.seal import Seal
 from portside.gateway.sessions import LegacySessions
+from portside.gateway.ticker import Ticker
 from portside.hosting.base import Host, Link
 from portside.state.base import Sessions, Streams
 from portside.wire import classify, headers, message, methods, refusal, revisions
@@ -59,8 +61,9 @@ class Gateway:
         clock: Clock,
         secrets: Sequence[bytes] = (),
     ) -> None:
-        self.exchanges = Exchanges(link, options, Seal(PURPOSE, secrets))
-        self.legacy = LegacySessions(host, sessions, streams, options, clock)
+        ticker = Ticker(WATCH_AFTER_S)
+        self.exchanges = Exchanges(link, options, Seal(PURPOSE, secrets), ticker)
+        self.legacy = LegacySessions(host, sessions, streams, options, clock, ticker)
         self._sweeper: asyncio.Task[None] | None = None
 
     @classmethod
@@ -78,7 +81,7 @@ class Gateway:
         gateway._sweeper = asyncio.create_task(gateway.legacy.sweep(), name="session-sweep")
         return gateway
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
         raw: Headers = scope["headers"]
         incoming = Incoming(
             method=scope["method"],
@@ -94,7 +97,7 @@ class Gateway:
         release = scope.get("portside.release")
         if release is not None:
             incoming.release = release
-        await self.answer(incoming, AsgiOut(receive, send))
+        return self.answer(incoming, AsgiOut(receive, send))
 
     async def answer(self, incoming: Incoming, out: Outgoing) -> None:
         """Answer one HTTP request to the endpoint."""
@@ -132,17 +135,13 @@ class Gateway:
             record.era = "modern"
             await self.exchanges.serve(incoming, out, sent)
 
-    async def _stream_or_end(self, incoming: Incoming, out: Outgoing) -> None:
+    def _stream_or_end(self, incoming: Incoming, out: Outgoing) -> Awaitable[None]:
         version = incoming.headers.get(headers.VERSION)
         if version is not None and version.decode("latin-1") in revisions.MODERN:
             incoming.record.era, incoming.record.outcome = "modern", "refused"
-            await reply(out, 405, headers=[(b"allow", b"POST")])
-            return
+            return reply(out, 405, headers=[(b"allow", b"POST")])
         incoming.record.era = "legacy"
-        if incoming.method == "GET":
-            await self.legacy.get(incoming, out)
-        else:
-            await self.legacy.delete(incoming, out)
+        return self.legacy.get(incoming, out) if incoming.method == "GET" else self.legacy.delete(incoming, out)
 
     # -- for whoever runs the process -----------------------------------------------------------
 

@@ -6,6 +6,7 @@ from portside.gateway.call import Calls, PlainCall, RunningCall, digest
 from portside.gateway.http import Incoming, Outgoing, accepts
 from portside.gateway.options import Options
 from portside.gateway.seal import Seal
+from portside.gateway.ticker import Ticker
 from portside.hosting.base import Call, Link
 from portside.wire import classify, message, methods, refusal, sse
 from portside.wire.message import Message
@@ -17,8 +18,8 @@ PURPOSE: Final = "suspended"
 class Exchanges:
     """All modern exchanges of this process."""
 
-    def __init__(self, link: Link, options: Options, seal: Seal) -> None:
-        self.calls = Calls(link, options, seal)
+    def __init__(self, link: Link, options: Options, seal: Seal, ticker: Ticker) -> None:
+        self.calls = Calls(link, options, seal, ticker)
 
     async def serve(self, incoming: Incoming, out: Outgoing, asked: Message) -> None:
         """Answer one modern request. Raises Refusal where it goes no further."""

@@ -12,6 +12,7 @@ from portside.gateway.channel import STANDALONE, Channel, LegacyAnswer
 from portside.gateway.http import Incoming, Outgoing
 from portside.gateway.options import Options
 from portside.gateway.stream import EventStream
+from portside.gateway.ticker import Ticker
 from portside.hosting.base import Back, Call, Link
 from portside.state.base import SessionRecord, Streams
 from portside.wire import message, methods, refusal, revisions, sse, translate
@@ -35,6 +36,7 @@ class Session:
         "_events",
         "_options",
         "_streams",
+        "_ticker",
         "calls",
         "channels",
         "hash",
@@ -47,7 +49,7 @@ class Session:
         "standalone",
     )
 
-    def __init__(self, record: SessionRecord, events: Streams, options: Options, *, now: float) -> None:
+    def __init__(self, record: SessionRecord, events: Streams, options: Options, ticker: Ticker, *, now: float) -> None:
         self.record = record
         self.hash = hashed(record.id)
         self.link: Link | None = None
@@ -60,6 +62,7 @@ class Session:
         self.is_ended = False
         self._events = events
         self._options = options
+        self._ticker = ticker
         self._streams = 0
         self._asked = 0
 
@@ -96,7 +99,7 @@ class Session:
         self._asked += 1
         # Never numeric: the SDK correlates ids that read as integers with its own counter.
         id_ = f"portside-{self._asked}"
-        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Message] = self._ticker.loop.create_future()
         self.questions[id_] = answer
         try:
             await emit(message.request(id_, question.method, question.params).encode())
@@ -130,7 +133,12 @@ class Session:
             raise Refusal(refusal.INVALID_REQUEST, "a request with this id is still running", status=400, id=asked.id)
         channel = self.open_channel()
         answer = LegacyAnswer(
-            incoming, out, self._options, channel=channel, is_primed=revisions.is_primed(self.record.revision)
+            incoming,
+            out,
+            self._options,
+            ticker=self._ticker,
+            channel=channel,
+            is_primed=revisions.is_primed(self.record.revision),
         )
         call.close_stream = answer.close_stream
         call.close_standalone = self._close_standalone
@@ -162,7 +170,7 @@ class Session:
 
     async def run(self, asked: Message, back: Back, call: Call) -> Message | None:
         """Return the response to one request, None where its client cancelled it."""
-        loop = asyncio.get_running_loop()
+        loop = self._ticker.loop
         id_ = cast("Id", asked.id)
         task = self.calls[id_] = loop.create_task(self._request(asked, back, call), name="call")
         timed_out = False

@@ -10,6 +10,7 @@ from portside.gateway.channel import LegacyAnswer
 from portside.gateway.http import Incoming, Outgoing, reply
 from portside.gateway.options import Options
 from portside.gateway.session import CallBack, Session
+from portside.gateway.ticker import Ticker
 from portside.hosting.base import Call, Host
 from portside.state.base import SessionRecord, Streams
 from portside.state.base import Sessions as SessionStore
@@ -23,13 +24,16 @@ SWEEP_S = 15.0
 class LegacySessions:
     """The handshake era: POST, GET and DELETE with `Mcp-Session-Id`."""
 
-    def __init__(self, host: Host, store: SessionStore, events: Streams, options: Options, clock: Clock) -> None:
+    def __init__(
+        self, host: Host, store: SessionStore, events: Streams, options: Options, clock: Clock, ticker: Ticker
+    ) -> None:
         self.live: dict[str, Session] = {}
         self._host = host
         self._store = store
         self._events = events
         self._options = options
         self._clock = clock
+        self._ticker = ticker
 
     # -- POST -----------------------------------------------------------------------------------
 
@@ -76,7 +80,7 @@ class LegacySessions:
         if len(set(ids)) != len(ids) or any(id_ in session.calls for id_ in ids if id_ is not None):
             raise Refusal(refusal.INVALID_REQUEST, "a request id of this batch is used twice or still running")
         channel = session.open_channel()
-        answer = LegacyAnswer(incoming, out, self._options, channel=channel, is_primed=False)
+        answer = LegacyAnswer(incoming, out, self._options, ticker=self._ticker, channel=channel, is_primed=False)
         back = CallBack(session, answer)
         try:
             replies = await asyncio.gather(*(session.run(one, back, call) for one in asked))
@@ -118,7 +122,7 @@ class LegacySessions:
             principal=incoming.principal,
             created=self._clock.now(),
         )
-        session = Session(record, self._events, self._options, now=self._clock.monotonic())
+        session = Session(record, self._events, self._options, self._ticker, now=self._clock.monotonic())
         session.link = await self._host.open(record, session)
         # Known before the handshake is over: a client that leaves meanwhile must not leave a link behind.
         self.live[record.id] = session

@@ -28,24 +28,21 @@ class App:
         self.gateway: Gateway | None = None
         self.routes: Sequence[Any] = ()
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
         record: Record = scope["portside.record"]
         path = scope["path"]
         if path == ENDPOINT or path == "/mcp/":
             record.route = ENDPOINT
             if self.gateway is not None:
-                await self.gateway(scope, receive, send)
-            else:
-                await _answer(send, 503, _NOT_READY, (b"retry-after", b"1"))
-            return
+                return self.gateway(scope, receive, send)
+            return _answer(send, 503, _NOT_READY, (b"retry-after", b"1"))
         for route in self.routes:
             match, child = route.matches(scope)
             if match.value == _FULL_MATCH:
                 record.route = route.path
                 scope.update(child)
-                await route.handle(scope, receive, send)
-                return
-        await _answer(send, 404, _NOT_FOUND)
+                return route.handle(scope, receive, send)
+        return _answer(send, 404, _NOT_FOUND)
 
 
 async def _answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:

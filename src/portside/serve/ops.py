@@ -47,11 +47,13 @@ class Ops:
         self._metrics = metrics
         self._is_open = is_open
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
         # Only HTTP and WebSocket scopes have a path.
         if scope.get("path") not in PATHS or scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
+        return self._tell(scope, send)
+
+    async def _tell(self, scope: MutableMapping[str, Any], send: Send) -> None:
         record: Record = scope["portside.record"]
         path = record.route = scope["path"]
         if (self._metrics if path == "/metrics" else self._health) is None:

@@ -16,6 +16,46 @@ _ANSWERS: Final = {
 }
 
 
+class Corked:
+    """A transport for one response that sends its head together with the first of its body: one system call less.
+
+    A head that no body follows at once goes out by itself as soon as the loop comes round.
+    """
+
+    __slots__ = ("_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        """Hold the first piece back for a moment; send every other."""
+        if self._head is None:
+            self._head = data
+            self._loop.call_soon(self.flush)
+        elif self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head + data)
+        elif data:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is held back."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+    def close(self) -> None:
+        """Send what is held back, and close the connection."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Say whether the connection is being closed."""
+        return self._transport.is_closing()
+
+
 def protocol_class(
     *, header_timeout_s: float, max_header_bytes: int, max_url_bytes: int, max_connections: int
 ) -> type[HttpToolsProtocol]:
@@ -69,6 +109,7 @@ def protocol_class(
             self._relax()
             if not (self._is_refused or self.transport.is_closing()):
                 super().on_headers_complete()
+                cast("Any", self).cycle.transport = Corked(self.transport, self.loop)
 
         def on_message_complete(self) -> None:
             # Known before the application runs, nearly always: then it need not guard its wait for the body.

@@ -1,9 +1,24 @@
-"""Between the eras: a server's questions as `input_required` results, and such results as questions."""
+"""Between the eras: questions as `input_required` results and back, and what else differs in params and results."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from portside.wire import methods
+from portside.wire import classify, methods, refusal, revisions
+
+CACHEABLE: Final = frozenset(
+    {
+        "prompts/list",
+        "resources/list",
+        "resources/read",
+        "resources/templates/list",
+        "server/discover",
+        "tools/list",
+    }
+)
+"""Modern results that must say how long and for whom they hold (MCP 2026-07-28, Caching)."""
+
+_ENVELOPE: Final = "io.modelcontextprotocol/"
+_RESOURCE_NOT_FOUND: Final = -32002
 
 
 def is_input_required(result: Mapping[str, Any] | None) -> bool:
@@ -59,3 +74,54 @@ def lacks_capability(method: str, params: Mapping[str, Any] | None, capabilities
         if not (isinstance(modes, dict) and cast("dict[str, Any]", modes).get("url") is not None):
             return "elicitation.url"
     return None
+
+
+def legacy_params(params: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the params of a modern request as a legacy server expects them: without envelope and retry members."""
+    kept = {key: value for key, value in (params or {}).items() if key not in ("inputResponses", "requestState")}
+    meta: object = kept.pop("_meta", None)
+    if isinstance(meta, dict):
+        rest = {key: value for key, value in cast("dict[str, Any]", meta).items() if not key.startswith(_ENVELOPE)}
+        if rest:
+            kept["_meta"] = rest
+    return kept
+
+
+def modern_result(method: str, result: Mapping[str, Any], server: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a legacy result with what every modern one carries; nothing may be cached that nobody vouched for."""
+    made: dict[str, Any] = {"resultType": "complete", **result}
+    if method in CACHEABLE:
+        made = {"ttlMs": 0, "cacheScope": "private", **made}
+    meta: object = made.get("_meta")
+    known = cast("dict[str, Any]", meta) if isinstance(meta, dict) else {}
+    made["_meta"] = {classify.META_SERVER: dict(server), **known}
+    return made
+
+
+def modern_error(error: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a legacy error under the code the modern revision has for it."""
+    made = dict(error)
+    if made.get("code") == _RESOURCE_NOT_FOUND:
+        made["code"] = refusal.INVALID_PARAMS
+    return made
+
+
+def discovery(initialized: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `server/discover` result of a server that only answered `initialize`.
+
+    Subscriptions are served by portside, so what the server may announce stays announced; experimental tasks of
+    2025-11-25 are another protocol than the modern extension, and are left out.
+    """
+    raw: object = initialized.get("capabilities")
+    capabilities = dict(cast("dict[str, Any]", raw)) if isinstance(raw, dict) else {}
+    capabilities.pop("tasks", None)
+    made: dict[str, Any] = {"supportedVersions": list(revisions.MODERN), "capabilities": capabilities}
+    if initialized.get("instructions") is not None:
+        made["instructions"] = initialized["instructions"]
+    return modern_result("server/discover", made, server_info(initialized))
+
+
+def server_info(initialized: Mapping[str, Any]) -> dict[str, Any]:
+    """Return who a server said it is in its `initialize` result."""
+    raw: object = initialized.get("serverInfo")
+    return dict(cast("dict[str, Any]", raw)) if isinstance(raw, dict) else {"name": "unknown", "version": ""}
