@@ -48,11 +48,13 @@ $(BIN)/python:
 
 # Bytecode is made now, so that the first start is as quick as every other.
 $(runtime): | $(BIN)/python
+	@rm -f $(VENV)/.installed*
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -q src
-	@rm -f $(VENV)/.installed* && touch $@
+	@touch $@
 
 $(dev): | $(runtime)
+	@rm -f $(VENV)/.developing*
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@rm -f $(VENV)/.developing* && touch $@
+	@touch $@

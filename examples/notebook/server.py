@@ -5,12 +5,14 @@
 The notes live in one SQLite file, `NOTEBOOK_DB`, by default data/notebook.db.
 """
 
+import logging
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
+from anyio import to_thread
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, MCPServer, Resolve
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
 from mcp_types import (
@@ -24,16 +26,24 @@ from mcp_types import (
 from pydantic import BaseModel, Field
 from store import Note, Store
 
-READ_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True)
-DESTRUCTIVE = ToolAnnotations(destructive_hint=True, idempotent_hint=True)
+READS = ToolAnnotations(read_only_hint=True, idempotent_hint=True)
+ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False)
+RENAMES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False)
+DELETES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True)
+
+Title = Annotated[str, Field(min_length=1, max_length=200)]
+Limit = Annotated[int, Field(ge=1, le=100, description="The most notes to return")]
+
+log = logging.getLogger("notebook")
+store = Store()
 
 
 @asynccontextmanager
-async def open_store(_: MCPServer[Store]) -> AsyncGenerator[Store]:
-    """Open the notes once, for all clients."""
-    store = Store(Path(os.environ.get("NOTEBOOK_DB", "data/notebook.db")))
+async def open_store(_: MCPServer[None]) -> AsyncGenerator[None]:
+    """Open the notes once, for all clients, and close them at the end."""
+    store.open(Path(os.environ.get("NOTEBOOK_DB", "data/notebook.db")))
     try:
-        yield store
+        yield
     finally:
         store.close()
 
@@ -41,48 +51,70 @@ async def open_store(_: MCPServer[Store]) -> AsyncGenerator[Store]:
 server = MCPServer(
     "notebook",
     version="1.0",
-    instructions="Search before you add. Deleting asks the user.",
+    instructions="Search before you add. Deleting and renaming ask the user.",
     lifespan=open_store,
 )
 
-Ctx = Context[Store, object]
+
+def existing(id: int) -> Note:
+    """Return a note, or tell the model that there is none."""
+    try:
+        return store.get(id)
+    except KeyError as error:
+        raise ToolError(f"there is no note {id}") from error
 
 
-def store_of(ctx: Ctx) -> Store:
-    """Return the notes that `open_store` opened."""
-    return ctx.request_context.lifespan_context
+async def tell_changed(ctx: Context, id: int) -> None:
+    """Tell subscribers of this note, and those of the index that lists it."""
+    await ctx.notify_resource_updated(f"notes://note/{id}")
+    await ctx.notify_resource_updated("notes://index")
 
 
-# -- tools ------------------------------------------------------------------------------------------
+# -- tools: the sync ones run in worker threads, the async ones send their slow work there ----------------------------
 
 
-@server.tool(annotations=READ_ONLY)
-def search_notes(
-    query: str, ctx: Ctx, tag: str | None = None, limit: Annotated[int, Field(ge=1, le=100)] = 20
-) -> list[Note]:
-    """Find the newest notes that contain every word of the query; an empty query finds all."""
-    return store_of(ctx).search(query, tag=tag, limit=limit)
+@server.tool(annotations=READS)
+def search_notes(query: str, limit: Limit = 20) -> list[Note]:
+    """Find the newest notes that have every word of the query; an empty query finds all."""
+    return store.search(query, limit=limit)
 
 
-@server.tool()
-async def add_note(
-    title: Annotated[str, Field(min_length=1, max_length=200)], body: str, ctx: Ctx, tags: list[str] | None = None
-) -> Note:
+@server.tool(annotations=READS)
+def list_notes(tag: str | None = None, limit: Limit = 20) -> list[Note]:
+    """List the newest notes, or the newest with a tag."""
+    return store.newest(tag=tag, limit=limit)
+
+
+@server.tool(annotations=ADDS)
+async def add_note(title: Title, body: str, ctx: Context, tags: list[str] | None = None) -> Note:
     """Write a note down."""
-    note = store_of(ctx).add(title, body, tags or [])
+    note = await to_thread.run_sync(store.add, title, body, tags or [])
     await ctx.notify_resources_changed()
+    await tell_changed(ctx, note.id)
     return note
 
 
-@server.tool()
-async def import_notes(lines: Annotated[list[str], Field(min_length=1, max_length=1000)], ctx: Ctx) -> str:
+class Imported(BaseModel):
+    """What an import came to."""
+
+    count: int
+    ids: list[int]
+
+
+@server.tool(annotations=ADDS)
+async def import_notes(
+    lines: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(min_length=1, max_length=1000)], ctx: Context
+) -> Imported:
     """Add one note per line, `title: body`, and report progress on the way."""
+    ids: list[int] = []
     for done, line in enumerate(lines, 1):
         title, _, body = line.partition(":")
-        store_of(ctx).add(title.strip() or "untitled", body.strip(), ["imported"])
-        await ctx.report_progress(done, len(lines), f"added {title.strip()!r}")
+        note = await to_thread.run_sync(store.add, title.strip()[:200] or "untitled", body.strip(), ["imported"])
+        ids.append(note.id)
+        await ctx.report_progress(done, len(lines), f"added {note.title!r}")
+    log.info("imported %d notes", len(ids))
     await ctx.notify_resources_changed()
-    return f"{len(lines)} notes imported"
+    return Imported(count=len(ids), ids=ids)
 
 
 class Sure(BaseModel):
@@ -91,20 +123,21 @@ class Sure(BaseModel):
     sure: bool = Field(description="Really delete it?")
 
 
-def ask_before_deleting(id: int, ctx: Ctx) -> Elicit[Sure]:
-    """Ask the user, in either protocol era: the SDK and portside see to how."""
-    return Elicit(f"Delete note {id}, {existing(ctx, id).title!r}?", Sure)
+def ask_before_deleting(id: int) -> Elicit[Sure]:
+    """Ask the user. This is written once and works in either protocol era."""
+    return Elicit(f"Delete note {id}, {existing(id).title!r}?", Sure)
 
 
-@server.tool(annotations=DESTRUCTIVE)
+@server.tool(annotations=DELETES)
 async def delete_note(
-    id: int, answer: Annotated[ElicitationResult[Sure], Resolve(ask_before_deleting)], ctx: Ctx
+    id: int, answer: Annotated[ElicitationResult[Sure], Resolve(ask_before_deleting)], ctx: Context
 ) -> str:
     """Delete a note, after asking the user."""
     if not (isinstance(answer, AcceptedElicitation) and answer.data.sure):
         return f"note {id} kept"
-    store_of(ctx).delete(id)
+    await to_thread.run_sync(store.delete, id)
     await ctx.notify_resources_changed()
+    await tell_changed(ctx, id)
     return f"note {id} deleted"
 
 
@@ -114,58 +147,54 @@ class NewTitle(BaseModel):
     title: str = Field(min_length=1, max_length=200)
 
 
-@server.tool()
-async def rename_note(id: int, ctx: Ctx) -> str:
+@server.tool(annotations=RENAMES)
+async def rename_note(id: int, ctx: Context) -> str:
     """Ask the user for a better title. Asks in the middle of the call, as servers did before 2026-07-28."""
-    note = existing(ctx, id)
-    answer = await ctx.elicit(f"A new title for {note.title!r}?", NewTitle)
-    if answer.action != "accept":
+    answer = await ctx.elicit(f"A new title for {existing(id).title!r}?", NewTitle)
+    if not isinstance(answer, AcceptedElicitation):
         return f"note {id} keeps its title"
-    store_of(ctx).rename(id, answer.data.title)
-    await ctx.notify_resource_updated(f"notes://note/{id}")
-    return f"note {id} is now {answer.data.title!r}"
+    note = await to_thread.run_sync(store.rename, id, answer.data.title)
+    await tell_changed(ctx, id)
+    return f"note {id} is now {note.title!r}"
 
 
-def existing(ctx: Ctx, id: int) -> Note:
-    """Return a note, or tell the model that there is none."""
-    try:
-        return store_of(ctx).get(id)
-    except KeyError as error:
-        raise ToolError(f"there is no note {id}") from error
+# -- resources, a prompt, completion ----------------------------------------------------------------------------------
 
 
-# -- resources and prompts --------------------------------------------------------------------------
-
-
-@server.resource("notes://tag/{tag}", mime_type="text/plain")
-def tagged(tag: str, ctx: Ctx) -> str:
-    """The notes with a tag, one a line."""
-    return "\n".join(f"{note.id}\t{note.title}" for note in store_of(ctx).search("", tag=tag, limit=100))
+@server.resource("notes://index", mime_type="text/plain")
+def index() -> str:
+    """The newest hundred notes, one a line: id and title."""
+    return "\n".join(f"{note.id}\t{note.title}" for note in store.newest(limit=100))
 
 
 @server.resource("notes://note/{id}", mime_type="text/markdown")
-def note(id: str, ctx: Ctx) -> str:
+def note(id: str) -> str:
     """One note as Markdown."""
     try:
-        found = store_of(ctx).get(int(id))
+        found = store.get(int(id))
     except (KeyError, ValueError) as error:
         raise ResourceNotFoundError(f"there is no note {id!r}") from error
     return f"# {found.title}\n\n{found.body}\n"
 
 
 @server.prompt()
-def summarise_tag(tag: str, ctx: Ctx) -> str:
+def summarise_tag(tag: str) -> str:
     """Ask for a summary of all notes with a tag."""
-    notes = store_of(ctx).search("", tag=tag, limit=100)
-    return "\n\n".join([f"Summarise our notes tagged {tag!r}:", *(f"## {one.title}\n{one.body}" for one in notes)])
+    notes = [f"## {note.title}\n{note.body}" for note in store.newest(tag=tag, limit=100)]
+    return "\n\n".join([f"Summarise our notes tagged {tag!r}:", *notes])
 
 
 @server.completion()
 async def complete(
-    ref: PromptReference | ResourceTemplateReference, argument: CompletionArgument, context: CompletionContext | None
+    ref: PromptReference | ResourceTemplateReference, argument: CompletionArgument, _: CompletionContext | None
 ) -> Completion | None:
-    """Complete the tags that the seeded notes use."""
-    if not (isinstance(ref, PromptReference) and ref.name == "summarise_tag"):
-        return None
-    known = ["database", "imported", "office", "oncall", "release"]
-    return Completion(values=[tag for tag in known if tag.startswith(argument.value)])
+    """Complete a tag with those in use, a note's id with those there are."""
+    match ref, argument.name:
+        case PromptReference(name="summarise_tag"), "tag":
+            known = await to_thread.run_sync(store.tags)
+        case ResourceTemplateReference(uri="notes://note/{id}"), "id":
+            known = [str(note.id) for note in await to_thread.run_sync(store.newest)]
+        case _:
+            return None
+    found = [value for value in known if value.startswith(argument.value)]
+    return Completion(values=found[:100], total=len(found), has_more=len(found) > 100)

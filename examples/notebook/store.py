@@ -1,5 +1,6 @@
 """The notebook's notes: one SQLite file, safe to use from many threads."""
 
+import json
 import sqlite3
 import threading
 from collections.abc import Generator, Sequence
@@ -9,13 +10,13 @@ from pathlib import Path
 from pydantic import BaseModel
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS notes (
-    id INTEGER PRIMARY KEY,
+CREATE TABLE notes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     title TEXT NOT NULL,
     body TEXT NOT NULL,
-    tags TEXT NOT NULL DEFAULT '',
+    tags TEXT NOT NULL,  -- a JSON array
     created TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ'))
-);
+)
 """
 
 SEED = [
@@ -26,7 +27,7 @@ SEED = [
 
 
 class Note(BaseModel):
-    """One note."""
+    """One note; `created` is UTC, ISO 8601."""
 
     id: int
     title: str
@@ -36,77 +37,130 @@ class Note(BaseModel):
 
 
 class Store:
-    """Notes in a SQLite file. Every method may be called from any thread; `close` once, at the end."""
+    """Notes in a SQLite file, `open` first and `close` last. Every method may be called from any thread.
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # One connection for all threads, one thread at a time: tools that are not async run in worker threads.
-        self._db = sqlite3.connect(path, check_same_thread=False)
+    Those that take an id raise KeyError where there is no such note.
+    """
+
+    _db: sqlite3.Connection
+
+    def __init__(self) -> None:
+        # One connection, one thread at a time: tools that are not async run in worker threads, many at once.
         self._lock = threading.Lock()
+
+    def open(self, path: Path) -> None:
+        """Open the file, and start it with a few notes where it is new; call it before anything else."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.executescript(SCHEMA)
-        if self.count() == 0:
-            for title, body, tags in SEED:
-                self.add(title, body, tags)
-
-    def add(self, title: str, body: str, tags: Sequence[str]) -> Note:
         with self._transaction() as db:
-            cursor = db.execute(
-                "INSERT INTO notes (title, body, tags) VALUES (?, ?, ?)", (title, body, ",".join(sorted(set(tags))))
-            )
-            return self._note(db, int(cursor.lastrowid or 0))
-
-    def get(self, id: int) -> Note:
-        with self._transaction() as db:
-            return self._note(db, id)
-
-    def rename(self, id: int, title: str) -> Note:
-        with self._transaction() as db:
-            db.execute("UPDATE notes SET title = ? WHERE id = ?", (title, id))
-            return self._note(db, id)
-
-    def delete(self, id: int) -> None:
-        with self._transaction() as db:
-            db.execute("DELETE FROM notes WHERE id = ?", (id,))
-
-    def search(self, words: str, *, tag: str | None = None, limit: int = 20) -> list[Note]:
-        """Return the newest notes that contain every one of `words`, and carry `tag` where one is given."""
-        found = [note for note in self.all() if _matches(note, words) and (tag is None or tag in note.tags)]
-        return found[:limit]
-
-    def all(self) -> list[Note]:
-        with self._transaction() as db:
-            rows = db.execute("SELECT id, title, body, tags, created FROM notes ORDER BY id DESC").fetchall()
-        return [_from_row(row) for row in rows]
-
-    def tags(self) -> list[str]:
-        return sorted({tag for note in self.all() for tag in note.tags})
-
-    def count(self) -> int:
-        with self._transaction() as db:
-            return int(db.execute("SELECT count(*) FROM notes").fetchone()[0])
+            db.execute("BEGIN IMMEDIATE")
+            is_new = db.execute("PRAGMA user_version").fetchone() == (0,)
+            if is_new:
+                db.execute(SCHEMA)
+                db.execute("PRAGMA user_version = 1")
+            self._has_words = _open_words(db)
+            for title, body, tags in SEED if is_new else []:
+                self._insert(db, title, body, tags)
 
     def close(self) -> None:
+        """Close the file; nothing may be called afterwards."""
         with self._lock:
             self._db.close()
+
+    def add(self, title: str, body: str, tags: Sequence[str] = ()) -> Note:
+        """Keep one more note and return it."""
+        with self._transaction() as db:
+            return _get(db, self._insert(db, title, body, tags))
+
+    def get(self, id: int) -> Note:
+        """Return one note."""
+        with self._transaction() as db:
+            return _get(db, id)
+
+    def rename(self, id: int, title: str) -> Note:
+        """Give a note another title and return it."""
+        with self._transaction() as db:
+            db.execute("UPDATE notes SET title = ? WHERE id = ?", (title, id))
+            self._index(db, id)
+            return _get(db, id)
+
+    def delete(self, id: int) -> None:
+        """Remove one note."""
+        with self._transaction() as db:
+            _get(db, id)
+            db.execute("DELETE FROM notes WHERE id = ?", (id,))
+            self._index(db, id)
+
+    def newest(self, *, tag: str | None = None, limit: int = 100) -> list[Note]:
+        """Return the newest notes, or the newest with a tag."""
+        query = """
+            SELECT * FROM notes WHERE ? IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)
+            ORDER BY id DESC LIMIT ?"""
+        with self._transaction() as db:
+            return [_from_row(row) for row in db.execute(query, (tag, tag, limit))]
+
+    def search(self, query: str, *, limit: int = 100) -> list[Note]:
+        """Return the newest notes that have every word of the query, or a word that begins with it."""
+        words = query.replace("\0", " ").split()
+        if not self._has_words or not words:
+            return [note for note in self.newest(limit=-1) if _has_all(note, words)][:limit]
+        # Quoted, because AND, NEAR, - and the like mean something to FTS5.
+        match = " ".join('"{}"*'.format(word.replace('"', '""')) for word in words)
+        found = "SELECT * FROM notes WHERE id IN (SELECT rowid FROM words WHERE words MATCH ?) ORDER BY id DESC LIMIT ?"
+        with self._transaction() as db:
+            return [_from_row(row) for row in db.execute(found, (match, limit))]
+
+    def tags(self) -> list[str]:
+        """Return every tag in use, sorted."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT DISTINCT value FROM notes, json_each(tags) ORDER BY value").fetchall()
+        return [tag for (tag,) in rows]
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
         with self._lock, self._db:
             yield self._db
 
-    def _note(self, db: sqlite3.Connection, id: int) -> Note:
-        row = db.execute("SELECT id, title, body, tags, created FROM notes WHERE id = ?", (id,)).fetchone()
-        if row is None:
-            raise KeyError(f"there is no note {id}")
-        return _from_row(row)
+    def _insert(self, db: sqlite3.Connection, title: str, body: str, tags: Sequence[str]) -> int:
+        values = (title, body, json.dumps(sorted(set(tags)), ensure_ascii=False))
+        id = db.execute("INSERT INTO notes (title, body, tags) VALUES (?, ?, ?)", values).lastrowid or 0
+        self._index(db, id)
+        return id
+
+    def _index(self, db: sqlite3.Connection, id: int) -> None:
+        """Make the words of one note those it has now: none, where it is gone."""
+        if self._has_words:
+            db.execute("DELETE FROM words WHERE rowid = ?", (id,))
+            db.execute("INSERT INTO words (rowid, title, body) SELECT id, title, body FROM notes WHERE id = ?", (id,))
 
 
-def _matches(note: Note, words: str) -> bool:
-    text = f"{note.title} {note.body}".lower()
-    return all(word in text for word in words.lower().split())
+def _open_words(db: sqlite3.Connection) -> bool:
+    """Return whether there is a full-text index now; some builds of SQLite come without FTS5."""
+    try:
+        db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(title, body)")
+        # Notes may have been written without it.
+        db.execute("DELETE FROM words")
+        db.execute("INSERT INTO words (rowid, title, body) SELECT id, title, body FROM notes")
+    except sqlite3.OperationalError as error:
+        if "no such module" not in str(error):
+            raise
+        return False
+    return True
+
+
+def _has_all(note: Note, words: Sequence[str]) -> bool:
+    own = f"{note.title} {note.body}".lower().split()
+    return all(any(word.startswith(asked.lower()) for word in own) for asked in words)
+
+
+def _get(db: sqlite3.Connection, id: int) -> Note:
+    row = db.execute("SELECT * FROM notes WHERE id = ?", (id,)).fetchone() if abs(id) < 2**63 else None
+    if row is None:
+        raise KeyError(id)
+    return _from_row(row)
 
 
 def _from_row(row: tuple[int, str, str, str, str]) -> Note:
     id, title, body, tags, created = row
-    return Note(id=id, title=title, body=body, tags=[tag for tag in tags.split(",") if tag], created=created)
+    return Note(id=id, title=title, body=body, tags=json.loads(tags), created=created)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from portside.state.base import SessionRecord, Sessions
+from portside.state.base import Sessions
 from portside.state.memory import MemorySessions
+from portside.wire.session import SessionRecord
 
 pytestmark = pytest.mark.anyio
 

@@ -18,9 +18,9 @@ from pydantic import BaseModel, Field
 from portside.errors import StartFailed
 from portside.hosting.base import Back, Call, Link
 from portside.hosting.python_v2 import Dispatch, PythonV2Host
-from portside.state.base import SessionRecord
 from portside.wire import message
 from portside.wire.message import Message
+from portside.wire.session import SessionRecord
 
 pytestmark = pytest.mark.anyio
 

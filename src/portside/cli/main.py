@@ -12,6 +12,7 @@ from portside.version import VERSION
 
 _COMMANDS: Final = {
     "serve": ("portside.cli.serve:serve", "Serve an MCP server over HTTP."),
+    "check": ("portside.cli.check:check", "Say what a target is, without serving it."),
     "settings": ("portside.cli.settings:settings", "Show the settings in force, or document all of them."),
 }
 

@@ -6,6 +6,7 @@ An old-style question in the middle of a modern call suspends that call: its tas
 
 import asyncio
 import hashlib
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from portside.hosting.base import Call, Link
 from portside.wire import message, methods, refusal, translate
 from portside.wire.message import Message
 from portside.wire.refusal import Refusal
+
+_log = logging.getLogger("portside.gateway")
 
 
 @dataclass(slots=True)
@@ -63,6 +66,8 @@ class PlainCall:
                 answer.release()
                 raise
             reply = cancelled_reply(self.asked, calls.options, self._reason == "deadline")
+        except Exception as error:
+            reply = broken_reply(self.asked, error)
         finally:
             calls.running.discard(self)
         await answer.finish(reply)
@@ -103,6 +108,14 @@ def cancelled_reply(asked: Message, options: Options, is_late: bool) -> Message:
         return message.failure(asked.id, refusal.INTERNAL_ERROR, "the call was cancelled")
     text = f"the call took longer than {options.call_timeout_s:g} s and was cancelled"
     return message.failure(asked.id, refusal.CALL_TIMED_OUT, text)
+
+
+def broken_reply(asked: Message, error: Exception) -> Message:
+    """Return the answer to a call whose server is gone, or whose hosting broke: somebody waits, whatever happened."""
+    if isinstance(error, HostGone):
+        return message.failure(asked.id, refusal.INTERNAL_ERROR, error.message)
+    _log.error("the hosting of the server broke a call of %s", asked.method, exc_info=error)
+    return message.failure(asked.id, refusal.INTERNAL_ERROR, "Internal error")
 
 
 class RunningCall:
@@ -196,8 +209,8 @@ class RunningCall:
             reply = await self._calls.link.request(asked, self, self._call)
         except asyncio.CancelledError:
             reply = cancelled_reply(asked, self._calls.options, self._timed_out)
-        except HostGone as error:
-            reply = message.failure(asked.id, refusal.INTERNAL_ERROR, error.message)
+        except Exception as error:
+            reply = broken_reply(asked, error)
         finally:
             self._calls.running.discard(self)
         self.settle(reply)

@@ -6,18 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from portside.errors import HostGone, NoBackChannel
+from portside.errors import NoBackChannel
 from portside.gateway.answer import Answer
+from portside.gateway.call import broken_reply
 from portside.gateway.channel import STANDALONE, Channel, LegacyAnswer
 from portside.gateway.http import Incoming, Outgoing
 from portside.gateway.options import Options
 from portside.gateway.stream import EventStream
 from portside.gateway.ticker import Ticker
 from portside.hosting.base import Back, Call, Link
-from portside.state.base import SessionRecord, Streams
+from portside.state.base import Streams
 from portside.wire import message, methods, refusal, revisions, sse, translate
 from portside.wire.message import Id, Message
 from portside.wire.refusal import Refusal
+from portside.wire.session import SessionRecord
 
 MAX_ROUNDS: Final = 32
 """How often one call may come back with questions before it is given up."""
@@ -208,8 +210,8 @@ class Session:
                 if asked.method not in methods.MAY_ASK or not translate.is_input_required(reply.result):
                     return reply
                 reply = await self._ask_and_retry(asked, cast("dict[str, Any]", reply.result), back, call)
-        except HostGone as error:
-            return message.failure(asked.id, refusal.INTERNAL_ERROR, error.message)
+        except Exception as error:
+            return broken_reply(asked, error)
         return message.failure(
             asked.id, refusal.INTERNAL_ERROR, f"the server still asked for input after {MAX_ROUNDS} rounds"
         )

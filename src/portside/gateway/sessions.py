@@ -12,11 +12,12 @@ from portside.gateway.options import Options
 from portside.gateway.session import CallBack, Session
 from portside.gateway.ticker import Ticker
 from portside.hosting.base import Call, Host
-from portside.state.base import SessionRecord, Streams
 from portside.state.base import Sessions as SessionStore
+from portside.state.base import Streams
 from portside.wire import classify, headers, message, refusal, revisions, sse
 from portside.wire.message import Message
 from portside.wire.refusal import Refusal
+from portside.wire.session import SessionRecord
 
 SWEEP_S = 15.0
 

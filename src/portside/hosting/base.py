@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from portside.state.base import SessionRecord
 from portside.wire.message import Message
 from portside.wire.revisions import Era
+from portside.wire.session import SessionRecord
 
 
 @dataclass(slots=True)

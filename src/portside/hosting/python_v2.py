@@ -18,16 +18,16 @@ from starlette.routing import Route
 
 from portside.errors import StartFailed
 from portside.hosting import v2_kernel, v2_tools
-from portside.hosting.base import Back, Call, Description
+from portside.hosting.base import Back, Call, Description, Link
 from portside.hosting.lifespan import Lifespan
 from portside.hosting.v2_kernel import RequestContext, Runner
 from portside.hosting.v2_parameters import MirroredArguments
 from portside.hosting.v2_tools import CompiledTool, ToolTable
-from portside.state.base import SessionRecord
 from portside.wire import classify, refusal
 from portside.wire import message as messages
 from portside.wire.message import Message
 from portside.wire.refusal import Refusal
+from portside.wire.session import SessionRecord
 
 _log = logging.getLogger("portside.hosting")
 
@@ -110,7 +110,7 @@ class PythonV2Host:
             return "kernel"
         return "compiled" if self.dispatch == "compiled" and self.tools.find(name) is not None else "tool"
 
-    async def open(self, session: SessionRecord | None, back: Back) -> "ModernLink | LegacyLink":
+    async def open(self, session: SessionRecord | None, back: Back) -> Link:
         return ModernLink(self) if session is None else LegacyLink(self, session, back)
 
     async def ping(self) -> None:

@@ -15,9 +15,9 @@ import msgspec
 
 from portside.errors import HostGone, NoBackChannel
 from portside.hosting.base import Back, Call, Link
-from portside.state.base import SessionRecord
 from portside.wire import classify, message, methods, refusal, revisions, translate
 from portside.wire.message import Message
+from portside.wire.session import SessionRecord
 
 MAX_LEASES: Final = 64
 MAX_IDLE: Final = 8
@@ -65,7 +65,7 @@ class Lease:
     log_level: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Listener:
     wanted: dict[str, Any]
     events: asyncio.Queue[Message] = field(default_factory=lambda: asyncio.Queue[Message](MAX_BACKLOG))
@@ -157,10 +157,10 @@ class ModernOverLegacy:
 
     async def _shake_hands(self, key: bytes, call: Call) -> Lease:
         """Open a link and take the server through the handshake with this caller's capabilities. Raises HostGone."""
-        params = {
+        params: dict[str, Any] = {
             "protocolVersion": revisions.LATEST_LEGACY,
-            "capabilities": call.capabilities if isinstance(call.capabilities, dict) else {},
-            "clientInfo": call.client_info if isinstance(call.client_info, dict) else _CLIENT,
+            "capabilities": _object(call.capabilities) or {},
+            "clientInfo": _object(call.client_info) or dict(_CLIENT),
         }
         record = SessionRecord(f"lease-{next(self._ids)}", revisions.LATEST_LEGACY, params, call.principal, 0.0)
         borrowed = Borrowed()
@@ -251,6 +251,10 @@ class _Announcements:
 
     async def request(self, message: Message) -> Message:
         raise NoBackChannel(f"{message.method!r} belongs to no call")
+
+
+def _object(value: object) -> dict[str, Any] | None:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def _wants(wanted: dict[str, Any], told: Message) -> bool:

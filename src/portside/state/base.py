@@ -1,26 +1,10 @@
 """The shapes of shared state: a few verbs each, met by every implementation and its contract suite."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
-
-@dataclass(frozen=True, slots=True)
-class SessionRecord:
-    """What a legacy session is, apart from the process that serves it.
-
-    `initialize` holds the client's handshake parameters, so that another replica can repeat the handshake.
-    `principal` is whoever opened it, None where nobody authenticates. Times are seconds since the epoch.
-    """
-
-    id: str
-    revision: str
-    initialize: dict[str, Any]
-    principal: str | None
-    created: float
-    is_initialized: bool = False
-    log_level: str | None = None
-    subscriptions: frozenset[str] = field(default_factory=frozenset[str])
+from portside.wire.session import SessionRecord
 
 
 class Sessions(Protocol):

@@ -2,7 +2,8 @@
 
 from collections import deque
 
-from portside.state.base import SessionRecord, StoredEvent, Tail
+from portside.state.base import StoredEvent, Tail
+from portside.wire.session import SessionRecord
 
 
 class MemorySessions:

@@ -1,0 +1,49 @@
+"""`portside check`: what a target is, without serving it."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from portside.cli import exits
+from portside.cli.serve import default_file
+
+
+@click.command(epilog=exits.HELP)
+@click.argument("target", required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Settings file; portside.toml in this folder if there is one.",
+)
+def check(target: str | None, as_json: bool, config: Path | None) -> None:
+    """Say what TARGET is: its SDK and version, the eras it serves, and the path each tool's calls take.
+
+    Imports the module and enters its lifespan, as serving would; nothing listens.
+    """
+    from portside.serve import inspect
+    from portside.settings import sources
+
+    given = {} if target is None else {"target": target}
+    loaded = sources.load(os.environ, file=config or default_file(), flags=given)
+    found = asyncio.run(inspect.describe(loaded.settings))
+    click.echo(json.dumps(found, indent=2) if as_json else table(found))
+
+
+def table(found: dict[str, Any]) -> str:
+    """Return what was found as lines for a person."""
+    tools: dict[str, str] = found["tools"]
+    width = max(map(len, tools), default=0)
+    return "\n".join(
+        [
+            f"server   {found['name']}",
+            f"family   {found['family']} {found['version']}",
+            f"eras     {', '.join(found['eras'])}",
+            *(f"tool     {name:<{width}}  {path}" for name, path in sorted(tools.items())),
+            *(f"notice   {notice}" for notice in found["notices"]),
+        ]
+    )
