@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
@@ -67,6 +68,38 @@ def test_a_lifespan_that_hangs_is_given_up_with_exit_code_3() -> None:
     done = run("serve", f"{TARGETS}/hanging.py", "--port", "0", environment={"PORTSIDE_START_TIMEOUT_MS": "1500"})
     assert done.returncode == 3
     assert "not ready after 1.5 s: still in the server's lifespan" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["hanging.py", "slow_import.py"])
+def test_a_stop_signal_during_the_start_ends_it_with_exit_code_0(target: str) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "portside", "serve", f"{TARGETS}/{target}", "--port", str(port)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        await_alive(port)
+        process.send_signal(signal.SIGTERM)
+        printed, _ = process.communicate(timeout=20)
+        assert process.returncode == 0, printed.decode()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def await_alive(port: int) -> None:
+    """Return once `/health` answers at `port`."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                return
+        except OSError:
+            assert time.monotonic() < deadline, "nobody answers"
+            time.sleep(0.02)  # another process: there is nothing to wait on but its answer
 
 
 @pytest.mark.parametrize("target", ["two_servers.py:second", "two_servers.py:build"])

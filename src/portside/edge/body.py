@@ -11,6 +11,7 @@ CLOSE: Final[Headers] = ((b"connection", b"close"),)
 class Body:
     """Puts the body into `scope["portside.body"]` and hands on a `receive` that yields it once, then disconnects.
 
+    A client that leaves before the end is recorded and not answered: part of a body is nobody's request.
     Over the limit is 413 before more than the limit has been read; past the deadline is 408. Both end the connection,
     since what else is on its way cannot be told from a next request.
     """
@@ -30,17 +31,20 @@ class Body:
         if message is None:
             await self._refuse_time(scope, send)
             return
-        body = message.get("body", b"")
-        if message.get("more_body", False):
+        body = None if message["type"] == "http.disconnect" else message.get("body", b"")
+        if body is not None and message.get("more_body", False):
             try:
                 async with asyncio.timeout(self._timeout_s):
                     body = await self._rest(receive, body)
             except TimeoutError:
                 await self._refuse_time(scope, send)
                 return
-            if len(body) > self._max_bytes:
-                await self._refuse_size(scope, send)
-                return
+        if body is None:
+            scope["portside.record"].outcome = "cancelled"
+            return
+        if len(body) > self._max_bytes:
+            await self._refuse_size(scope, send)
+            return
         scope["portside.body"] = body
         scope["portside.record"].bytes_in = len(body)
         is_pending = True
@@ -62,12 +66,13 @@ class Body:
         except TimeoutError:
             return None
 
-    async def _rest(self, receive: Receive, first: bytes) -> bytes:
+    async def _rest(self, receive: Receive, first: bytes) -> bytes | None:
+        """Return the body up to its end or just over the limit, None where the client left before."""
         parts, size = [first], len(first)
         while size <= self._max_bytes:
             message = await receive()
             if message["type"] == "http.disconnect":
-                break
+                return None
             part = message.get("body", b"")
             parts.append(part)
             size += len(part)

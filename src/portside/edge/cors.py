@@ -37,9 +37,12 @@ class Cors:
         if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
             return self._preflight(headers, allowed, send)
 
+        exposed = (b"access-control-expose-headers", EXPOSED)
+        # For the outermost layer: the page may read also how its request failed.
+        scope["portside.cors"] = [*allowed, exposed]
+
         async def exposing(message: Message) -> None:
             if message["type"] == "http.response.start":
-                exposed = (b"access-control-expose-headers", EXPOSED)
                 message["headers"] = [*message.get("headers", ()), *allowed, exposed]
             await send(message)
 

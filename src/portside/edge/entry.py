@@ -1,5 +1,6 @@
 """The outermost layer: the request's record, its id, the security headers, and the last word on failures."""
 
+import asyncio
 import itertools
 import logging
 import os
@@ -10,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from portside.edge.asgi import ASGIApp, Message, Receive, Scope, Send
+from portside.edge.asgi import ASGIApp, Headers, Message, Receive, Scope, Send
 from portside.edge.errors import response_of
 from portside.observe.record import Record
 
@@ -24,6 +25,8 @@ SECURITY_HEADERS: Final = (
 )
 STRICT_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _NO_STORE: Final = (b"cache-control", b"no-store")
+_ADDED: Final = (*SECURITY_HEADERS, _NO_STORE)
+_NAMES: Final = frozenset(name for name, _ in (*_ADDED, STRICT_TRANSPORT, (b"x-request-id", b"")))
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 _log = logging.getLogger("portside.edge")
@@ -47,17 +50,24 @@ class Entry:
             started=perf_counter(),
         )
         scope["portside.record"] = record
+        # A copy: uvicorn adds a chunked body's trailers to its own list after the head was judged.
+        headers = scope["headers"] = list(scope["headers"])
         # One look-up table for everybody; where a name is repeated, edge/headers.py sees to it.
-        scope["portside.headers"] = dict(scope["headers"])
+        scope["portside.headers"] = dict(headers)
         response = _Response(record, scope, send, self._emit)
         try:
             await self._app(scope, receive, response.send)
         except Exception as error:
-            await self._fail(response, record, error)
+            await self._fail(response, scope, error)
+        except asyncio.CancelledError:
+            if record.outcome == "ok" and not response.is_over:
+                record.outcome = "cancelled"
+            raise
         finally:
             response.over()
 
-    async def _fail(self, response: "_Response", record: Record, error: Exception) -> None:
+    async def _fail(self, response: "_Response", scope: Scope, error: Exception) -> None:
+        record: Record = scope["portside.record"]
         status, message, headers = response_of(error)
         record.outcome, record.error = "error", type(error).__name__
         if status >= 500:
@@ -66,8 +76,9 @@ class Entry:
             return
         body = msgspec.json.encode({"error": {"status": status, "message": message, "request_id": record.request_id}})
         head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+        head += scope.get("portside.cors", ())
         await response.send({"type": "http.response.start", "status": status, "headers": head})
-        await response.send({"type": "http.response.body", "body": body})
+        await response.send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
 class _Response:
@@ -105,15 +116,21 @@ class _Response:
 
     def _dress(self, message: Message) -> None:
         given = message.get("headers", ())
-        headers = [*given, *SECURITY_HEADERS, (b"x-request-id", self._record.request_id.encode())]
-        for name, _ in given:
-            if name == b"cache-control":
-                break
-        else:
-            headers.append(_NO_STORE)
+        ours = [*_ADDED, (b"x-request-id", self._record.request_id.encode())]
         if self._scope["scheme"] == "https":
-            headers.append(STRICT_TRANSPORT)
-        message["headers"] = headers
+            ours.append(STRICT_TRANSPORT)
+        for name, _ in given:
+            if name in _NAMES:
+                message["headers"] = _once(given, ours)
+                return
+        message["headers"] = [*given, *ours]
+
+
+def _once(given: Headers, ours: Headers) -> Headers:
+    """Return both, where they meet what the application says itself; the request's id is ours alone."""
+    kept = [pair for pair in given if pair[0] != b"x-request-id"]
+    names = {name for name, _ in kept}
+    return [*kept, *(pair for pair in ours if pair[0] not in names)]
 
 
 def accepted_id(value: bytes) -> str | None:

@@ -21,6 +21,9 @@ NAMES: Final = frozenset(
     }
 )
 
+ADDRESS_LIMIT: Final = 45
+"""Characters of the longest address there is, without a zone."""
+
 
 class Forwarded:
     """Takes client address, scheme and host from a trusted proxy's headers; removes those headers in any case.
@@ -50,33 +53,37 @@ class Forwarded:
         if known is None:
             parsed = _address(address)
             known = parsed is not None and any(parsed in network for network in self._trusted)
-            if len(self._known) < 10_000:
+            # Where everybody is trusted, an "address" may be of any length.
+            if len(self._known) < 10_000 and len(address) <= ADDRESS_LIMIT:
                 self._known[address] = known
         return known
 
     def _believe(self, scope: Scope, found: list[tuple[bytes, bytes]]) -> None:
-        elements = _forwarded(found) or _x_forwarded(found)
+        # Most proxies write X-Forwarded-For and let a client's own Forwarded through: only the former is theirs.
+        is_chained = any(name == b"x-forwarded-for" for name, _ in found)
+        elements = (not is_chained and _forwarded(found)) or _x_forwarded(found)
         index = len(elements) - 1
         while index > 0 and self.is_trusted(elements[index].get("for", "")):
             index -= 1
-        if elements:
-            _apply(scope, elements[index], elements)
+        # What stands further left was written by somebody who is not trusted.
+        _apply(scope, elements[index:])
         for name, value in found:
             given = accepted_id(value) if name == b"x-request-id" else None
             if given is not None:
                 scope["portside.record"].request_id = given
 
 
-def _apply(scope: Scope, origin: dict[str, str], elements: list[dict[str, str]]) -> None:
-    address = origin.get("for")
-    if address is not None and _address(address) is not None:
-        scope["client"] = (address, 0)
-        scope["portside.record"].client = address
+def _apply(scope: Scope, elements: list[dict[str, str]]) -> None:
+    address = _address(elements[0].get("for", ""))
+    if address is not None:
+        # The address itself, not a spelling of it: limits and logs go by it.
+        scope["client"] = (str(address), 0)
+        scope["portside.record"].client = str(address)
     # The hop that first spoke to the outside knows its scheme and host; later ones only repeat it.
-    scheme = origin.get("proto") or next((one["proto"] for one in elements if "proto" in one), None)
+    scheme = next((one["proto"].lower() for one in elements if "proto" in one), None)
     if scheme in ("http", "https"):
         scope["scheme"] = scheme
-    host = origin.get("host") or next((one["host"] for one in elements if "host" in one), None)
+    host = next((one["host"] for one in elements if "host" in one), None)
     if host is not None:
         kept = [pair for pair in scope["headers"] if pair[0] != b"host"]
         scope["headers"] = [(b"host", host.encode("latin-1")), *kept]
@@ -99,15 +106,19 @@ def _forwarded(found: list[tuple[bytes, bytes]]) -> list[dict[str, str]]:
 
 
 def _x_forwarded(found: list[tuple[bytes, bytes]]) -> list[dict[str, str]]:
-    """Return the same from `X-Forwarded-*`, whose proto and host speak for the whole chain."""
-    values = {name: value.decode("latin-1") for name, value in found}
-    hops = [part.strip() for part in values.get(b"x-forwarded-for", values.get(b"x-real-ip", "")).split(",")]
-    elements: list[dict[str, str]] = [{"for": _without_port(hop)} if hop else {} for hop in hops]
+    """Return the same from `X-Forwarded-*`; what proto and host list is matched with the hops from the right."""
+    chain = _listed(found, b"x-forwarded-for") or _listed(found, b"x-real-ip") or [""]
+    elements: list[dict[str, str]] = [{"for": _without_port(hop)} if hop else {} for hop in chain]
     for header, key in ((b"x-forwarded-proto", "proto"), (b"x-forwarded-host", "host")):
-        first = values.get(header, "").partition(",")[0].strip()
-        if first:
-            elements[0][key] = first.lower() if key == "proto" else first
+        for element, value in zip(reversed(elements), reversed(_listed(found, header)), strict=False):
+            if value:
+                element[key] = value
     return elements
+
+
+def _listed(found: list[tuple[bytes, bytes]], header: bytes) -> list[str]:
+    """Return the values of a header's lines, which together are one list (RFC 9110 §5.3)."""
+    return [part.strip() for name, value in found if name == header for part in value.decode("latin-1").split(",")]
 
 
 def _without_port(node: str) -> str:

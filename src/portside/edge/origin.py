@@ -40,8 +40,7 @@ class Origin:
             if match is not None:
                 self._hosts.add((_bare(match["name"]), match["port"]))
         if public_url is not None:
-            url = urlsplit(public_url)
-            self._hosts.add(((url.hostname or "").lower(), None))
+            self._hosts.add((_bare(urlsplit(public_url).hostname or ""), None))
         self._origins = {origin.lower().rstrip("/") for origin in allowed_origins}
         self._allows_any_origin = "*" in self._origins
         self._verdicts: dict[tuple[bytes, bool], tuple[int, str] | None] = {}

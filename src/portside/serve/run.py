@@ -1,7 +1,7 @@
 """Serving again and again: `--reload` for development."""
 
 import importlib.util
-import os
+import shlex
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -26,21 +26,14 @@ def reloading(loaded: Loaded) -> NoReturn:
     print(f"portside: watching {folder} for changes", file=sys.stderr, flush=True)
     run_process(
         folder,
-        target=" ".join(_quoted(part) for part in [sys.executable, "-m", "portside", *arguments]),
+        target=shlex.join([sys.executable, "-m", "portside", *arguments]),
         target_type="command",
         watch_filter=PythonFilter(extra_extensions=(".toml",)),
         sigint_timeout=round(loaded.settings.drain_timeout_ms / 1000) + 5,
         sigkill_timeout=5,
     )
-    sys.stdout.flush()
-    os._exit(0)
+    raise SystemExit(0)
 
 
 def _folder(target: locate.Target) -> Path:
     return target.file.expanduser().resolve().parent if target.file is not None else Path.cwd()
-
-
-def _quoted(part: str) -> str:
-    import shlex
-
-    return shlex.quote(part)
