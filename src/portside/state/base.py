@@ -60,3 +60,41 @@ class Streams(Protocol):
     async def drop(self, session: str) -> None:
         """Forget every stream of a session."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `most` uses of `key` within any `window_ms`. `name` is what headers and errors call the policy."""
+
+    key: str
+    most: int
+    window_ms: int
+    name: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a use was counted, and where the limit that is nearest to its end stands.
+
+    `remaining` uses are left of `limit` now; `reset_ms` until the first of those that count is forgotten;
+    `retry_after_ms` until the use would have been counted, 0 where it was.
+    """
+
+    is_allowed: bool
+    limit: Limit
+    remaining: int
+    reset_ms: int
+    retry_after_ms: int = 0
+
+
+class Counters(Protocol):
+    """How often something was used lately. Every method may raise StateUnavailable."""
+
+    async def hit(self, limits: Sequence[Limit], *, cost: int = 1) -> Verdict:
+        """Count `cost` uses under every limit, or under none, and say which.
+
+        Counting and deciding are one atomic step over all limits, also across replicas. Sliding window, exact: no
+        window holds more than its limit, wherever it begins; a refused use is not counted. Raises ValueError for no
+        limits, and for a cost that no window could ever hold.
+        """
+        ...
