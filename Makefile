@@ -21,6 +21,8 @@ run: install ## Serve the example on port 3000 and say what to try next
 
 test: $(dev) ## Run the whole suite
 	@tests/install-tools
+	@tests/install-families
+	@tests/install-servers || [ -z "$$CI" ] # on a laptop, tests of what is missing are skipped
 	$(BIN)/python -m pytest
 
 check: $(dev) ## Format, lint, types, layers
@@ -29,7 +31,8 @@ check: $(dev) ## Format, lint, types, layers
 	$(BIN)/pyright --project .
 	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_docs.py
 
-bench: $(dev) ## Measure against the official SDK
+bench: $(dev) ## Measure against the official SDK, other proxies and nginx
+	@tests/install-tools
 	$(BIN)/python bench/run.py
 
 docs: install ## Make the references from the code

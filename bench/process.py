@@ -122,6 +122,11 @@ class ServerProcess:
             self._output.close()
             self._output = None
 
+    @property
+    def pid(self) -> int:
+        """The process's id. Raises BenchFailure before it has started."""
+        return self._pids()[0]
+
     def check_alive(self) -> None:
         """Raise BenchFailure with what the server printed if it has ended."""
         if self._process is None or self._process.poll() is not None:
@@ -198,6 +203,12 @@ def ticks_of(pid: int) -> int:
     """Return the CPU ticks of `pid`, its threads and the children it has waited for."""
     after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(field) for field in after_name[11:15])
+
+
+def ticks_of_itself(pid: int) -> int:
+    """Return the CPU ticks of `pid` and its threads alone."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(after_name[11]) + int(after_name[12])
 
 
 def core_ticks(core: int | None) -> int:

@@ -3,13 +3,16 @@
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from operator import attrgetter
 from pathlib import Path
 from statistics import median
 
+from figures import Bar, bar_line, heading, line, load_line, ratio, ratio_document, ratio_lines, rounds_document
+from hop_report import hop_bars, hop_document, hop_tables
+from hops import Hops
 from load import Slice
 from memory import SessionMemory
 from process import Cores
@@ -25,18 +28,6 @@ REVISIONS = {Era.NEW: NEW_REVISION, Era.OLD: OLD_REVISION}
 FOREIGN_WORTH_A_WORD = 0.05
 CLIENT_TOO_BUSY = 0.90
 
-Figure = Callable[[Slice], float]
-COLUMNS: tuple[tuple[str, str, Figure], ...] = (
-    ("CPU s/1000", "{:.4f}", attrgetter("cpu_s_per_1000")),
-    ("calls/s", "{:.0f}", attrgetter("calls_per_s")),
-    ("p50 ms", "{:.2f}", attrgetter("p50_ms")),
-    ("p99 ms", "{:.2f}", attrgetter("p99_ms")),
-    ("server busy", "{:.0%}", attrgetter("server_busy")),
-    ("client busy", "{:.0%}", attrgetter("client_busy")),
-)
-RATIO_COLUMNS = 4
-"""How many of the columns are worth a ratio."""
-
 
 @dataclass(frozen=True, slots=True)
 class Results:
@@ -48,39 +39,7 @@ class Results:
     help_page: list[Start]
     cores: Cores
     took_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """portside divided by the SDK, round by round."""
-
-    median: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.median:.3f} ({self.low:.3f}-{self.high:.3f})"
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A promise and what was measured; smaller is better."""
-
-    promise: str
-    limit: float
-    measured: float
-    unit: str
-
-    @property
-    def is_met(self) -> bool:
-        """Whether the measured figure is within the limit."""
-        return self.measured <= self.limit
-
-
-def ratio(ours: Sequence[Slice], theirs: Sequence[Slice], figure: Figure) -> Ratio:
-    """Divide round by round; needs as many rounds of one as of the other, at least one."""
-    quotients = [figure(mine) / figure(other) for mine, other in zip(ours, theirs, strict=True)]
-    return Ratio(median(quotients), min(quotients), max(quotients))
+    hops: Hops = field(default_factory=Hops)
 
 
 def pairs(results: Results) -> Iterator[tuple[Row, list[Slice], list[Slice]]]:
@@ -117,7 +76,7 @@ def bars(results: Results) -> list[Bar]:
     if results.help_page:
         cpu_s = median(start.cpu_s for start in results.help_page)
         found.append(Bar("CPU of portside --help", 0.150, cpu_s, "s"))
-    return found
+    return found + hop_bars(results.hops)
 
 
 def as_text(results: Results) -> str:
@@ -131,6 +90,7 @@ def as_text(results: Results) -> str:
         parts.append("\n".join([title, *load_lines(results, of_group)]))
     if results.memory:
         parts.append("\n".join(memory_lines(results)))
+    parts += hop_tables(results.hops)
     judged = bars(results)
     if judged:
         parts.append("\n".join(["bars", *(bar_line(bar) for bar in judged)]))
@@ -140,16 +100,10 @@ def as_text(results: Results) -> str:
 
 def load_lines(results: Results, of_group: Sequence[Row]) -> list[str]:
     """Return a table of medians over the rounds, and the ratios where both rivals ran."""
-    lines = [line("", [name for name, _, _ in COLUMNS])]
-    for row in of_group:
-        pieces = results.slices[row]
-        cells = [form.format(median(map(figure, pieces))) for _, form, figure in COLUMNS]
-        lines.append(line(row.side.value, cells))
+    lines = [heading(), *(load_line(row.side.value, results.slices[row]) for row in of_group)]
     for row, ours, theirs in pairs(results):
         if row in of_group:
-            lines.append("  portside : sdk, median (lowest-highest round)")
-            for name, _, figure in COLUMNS[:RATIO_COLUMNS]:
-                lines.append(f"    {name:<12}{ratio(ours, theirs, figure)}")
+            lines += ratio_lines("sdk", ours, theirs)
     return lines
 
 
@@ -172,22 +126,11 @@ def memory_lines(results: Results) -> list[str]:
     return lines
 
 
-def line(name: str, cells: Sequence[str]) -> str:
-    """Return one line of a table."""
-    return f"  {name:<14}" + "".join(f"{cell:>15}" for cell in cells)
-
-
-def bar_line(bar: Bar) -> str:
-    """Return one promise with its verdict."""
-    unit = f" {bar.unit}" if bar.unit else ""
-    verdict = "met" if bar.is_met else "MISSED"
-    return f"  {verdict:<8}{bar.promise}: {bar.measured:.3f}{unit}, at most {bar.limit:g}{unit}"
-
-
 def notes(results: Results) -> list[str]:
     """Return what a reader must know before believing the figures."""
     found: list[str] = []
-    slices = [piece for pieces in results.slices.values() for piece in pieces]
+    measured = (*results.slices.values(), *results.hops.slices.values())
+    slices = [piece for pieces in measured for piece in pieces]
     foreign = max((piece.foreign for piece in slices), default=0.0)
     if foreign > FOREIGN_WORTH_A_WORD:
         found.append(f"note: other processes had up to {foreign:.0%} of the server's core; repeat on a quiet machine")
@@ -195,7 +138,7 @@ def notes(results: Results) -> list[str]:
         found.append("note: the load generator was at its limit in some rows; their throughput is its own")
     if results.cores.server is None:
         found.append("note: server and client were not pinned to cores of their own")
-    return found
+    return found + [f"note: {reason}; its rows are missing" for reason in results.hops.absent.values()]
 
 
 def surroundings(results: Results) -> dict[str, str]:
@@ -221,13 +164,9 @@ def as_json(results: Results) -> str:
     document = {
         "format": FORMAT,
         "surroundings": surroundings(results),
-        "load": [
-            asdict(row) | {"rounds": [asdict(piece) | derived(piece) for piece in pieces]}
-            for row, pieces in results.slices.items()
-        ],
+        "load": [asdict(row) | {"rounds": rounds_document(pieces)} for row, pieces in results.slices.items()],
         "ratios": [
-            {"era": row.era, "tool": row.tool, "connections": row.connections}
-            | {name: asdict(ratio(ours, theirs, figure)) for name, _, figure in COLUMNS[:RATIO_COLUMNS]}
+            {"era": row.era, "tool": row.tool, "connections": row.connections} | ratio_document(ours, theirs)
             for row, ours, theirs in pairs(results)
         ],
         "memory": {
@@ -237,13 +176,8 @@ def as_json(results: Results) -> str:
         },
         "health": [asdict(start) for start in results.health],
         "help": [asdict(start) for start in results.help_page],
+        "hops": hop_document(results.hops),
         "bars": [asdict(bar) | {"met": bar.is_met} for bar in bars(results)],
         "notes": notes(results),
     }
     return json.dumps(document, indent=2)
-
-
-def derived(piece: Slice) -> dict[str, float]:
-    """Return the figures of a slice that follow from the others."""
-    names = ("cpu_s_per_1000", "calls_per_s", "server_busy", "client_busy")
-    return {name: getattr(piece, name) for name in names}

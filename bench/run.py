@@ -1,4 +1,4 @@
-"""Compare portside with the bare official SDK on this machine: CPU, throughput, latency, memory, start."""
+"""Compare portside on this machine: with the bare official SDK as a server, with others as a hop to a server."""
 
 import argparse
 import asyncio
@@ -9,9 +9,11 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import uvloop
 from failure import BenchFailure
+from hops import Hops, Pace, measure_hops
 from load import Slice, connected, wait_for_call
 from memory import SessionMemory, allow_files, measure_sessions
 from process import Cores, ServerProcess, choose_cores
@@ -22,10 +24,18 @@ from startup import Start, measure_health, measure_help
 FAILED, CHECKS_FAILED, INTERRUPTED = 1, 5, 130
 
 
+class Part(StrEnum):
+    """A half of the benchmark that can run without the other."""
+
+    SDK = "sdk"
+    HOPS = "hops"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How much is measured. warm_up_s and slice_s: seconds of load, per row and round."""
 
+    parts: tuple[Part, ...] = tuple(Part)
     sides: tuple[Side, ...] = tuple(Side)
     rounds: int = 5
     warm_up_s: float = 0.4
@@ -42,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark, print it, and return the exit code."""
     chosen = parse(arguments)
     plan = QUICK if chosen.quick else Plan()
-    plan = replace(plan, connections=chosen.connections, sides=tuple(chosen.sides))
+    parts = tuple(Part) if chosen.only is None else (chosen.only,)
+    plan = replace(plan, parts=parts, connections=chosen.connections, sides=tuple(chosen.sides))
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             results = runner.run(measure(plan))
@@ -64,7 +75,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a rough picture in well under a minute")
     parser.add_argument("--check", action="store_true", help="exit with 5 when a bar is missed")
     parser.add_argument("--connections", type=int, default=16, help="how many call at once (default 16)")
-    parser.add_argument("--sides", type=Side, nargs="+", choices=list(Side), default=list(Side), help="default: all")
+    parser.add_argument("--only", type=Part, choices=list(Part), help="one half of the benchmark (default: both)")
+    parser.add_argument(
+        "--sides", type=Side, nargs="+", choices=list(Side), default=list(Side), help="of the half sdk; default: all"
+    )
     chosen = parser.parse_args(arguments)
     if not 1 <= chosen.connections <= 256:
         parser.error(f"--connections {chosen.connections}: expected 1 to 256")
@@ -72,7 +86,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def measure(plan: Plan) -> Results:
-    """Measure everything in `plan`; no server outlives the call."""
+    """Measure what `plan` says; no server outlives the call."""
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -81,6 +95,17 @@ async def measure(plan: Plan) -> Results:
     if cores.client is not None:
         os.sched_setaffinity(0, {cores.client})
     started = time.perf_counter()
+    results = Results({}, {}, [], [], cores, 0.0)
+    if Part.SDK in plan.parts:
+        results = await measure_sdk(plan, cores, sessions)
+    hops = Hops()
+    if Part.HOPS in plan.parts:
+        hops = await measure_hops(Pace(plan.rounds, plan.warm_up_s, plan.slice_s, plan.connections), cores, say)
+    return replace(results, hops=hops, took_s=time.perf_counter() - started)
+
+
+async def measure_sdk(plan: Plan, cores: Cores, sessions: int) -> Results:
+    """Measure portside as a server next to the SDK: load, memory and start."""
     slices = await measure_load(plan, cores)
     memory = await measure_memory(plan, cores, sessions)
     health: list[Start] = []
@@ -89,7 +114,7 @@ async def measure(plan: Plan) -> Results:
         say("start of portside")
         health = [await measure_health(cores) for _ in range(plan.starts)]
         help_page = [measure_help(cores) for _ in range(plan.starts + 1)][1:]  # the first one fills the caches
-    return Results(slices, memory, health, help_page, cores, time.perf_counter() - started)
+    return Results(slices, memory, health, help_page, cores, 0.0)
 
 
 async def measure_load(plan: Plan, cores: Cores) -> dict[Row, list[Slice]]:

@@ -16,11 +16,13 @@ TOOLS: Final = ROOT / ".cache" / "tools"
 NODE: Final = TOOLS / "bin" / "node"
 PACKAGES: Final = TOOLS / "npm"
 PYTHON_V1: Final = TOOLS / "client-v1" / "bin" / "python"
+SERVERS: Final = TOOLS / "servers"
 
 
 def require_tools() -> None:
     """Skip the calling test where the tools are not installed; fail it where CI says they must be."""
-    missing = [path for path in (NODE, PACKAGES / "node_modules", PYTHON_V1) if not path.exists()]
+    wanted = (NODE, PACKAGES / "node_modules", PYTHON_V1, SERVERS / "bin" / "mcp-server-time")
+    missing = [path for path in wanted if not path.exists()]
     if not missing:
         return
     reason = f"{missing[0].relative_to(ROOT)} is missing: run tests/install-tools"

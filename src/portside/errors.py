@@ -46,12 +46,20 @@ class HostGone(PortsideError):
     """The hosted server is not there (any more) to answer this call; it may be again."""
 
 
+class HostBusy(HostGone):
+    """The hosted server takes no more sessions or calls now; nothing was sent to it, so asking later is safe."""
+
+
 class NoBackChannel(PortsideError):
     """The hosted server asked its client something, and nobody can answer."""
 
 
 class StateUnavailable(PortsideError):
     """Shared state cannot be reached now; whether that admits or refuses is the caller's choice."""
+
+
+class RecordsUnavailable(PortsideError):
+    """The durable records do not answer now and may again; a write that ended so may have happened or not."""
 
 
 @contextmanager

@@ -74,7 +74,7 @@ async def breaking(error: Exception, *, plain: bool = False) -> AsyncGenerator[W
 @pytest.mark.parametrize(
     ("error", "text"), [(RuntimeError("sensitive"), "Internal error"), (HostGone("the child has exited"), "exited")]
 )
-async def test_a_broken_link_is_an_internal_error_in_both_eras(
+async def test_a_broken_link_is_told_by_its_code_in_both_eras(
     error: Exception, text: str, plain: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with breaking(error, plain=plain) as clients:
@@ -83,7 +83,7 @@ async def test_a_broken_link_is_an_internal_error_in_both_eras(
         assert not clients.gateway.exchanges.calls.running
 
     for reply in (modern.messages[-1], legacy.messages[-1]):
-        assert reply["error"]["code"] == -32603
+        assert reply["error"]["code"] == (-31005 if isinstance(error, HostGone) else -32603)
         assert text in reply["error"]["message"]
         assert "sensitive" not in str(reply)
     logged = [record for record in caplog.records if record.levelno >= logging.ERROR]

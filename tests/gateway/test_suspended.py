@@ -4,10 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from mcp.server.mcpserver import Context
 
 from portside.gateway.options import Options
 from portside.wire import refusal
-from tests.gateway.servers import build
+from tests.gateway.servers import Gate, Name, build
 from tests.gateway.wired import Response, Wired, text, wired
 
 pytestmark = pytest.mark.anyio
@@ -111,6 +112,75 @@ async def test_a_call_nobody_answers_expires() -> None:
             await asyncio.sleep(0.01)
         response = await retry(clients, "greet", state, {next(iter(questions)): accepted("A")}).until_over()
     assert response.json["error"]["data"]["reason"] == "suspended_call_lost"
+
+
+async def test_the_time_to_answer_does_not_count_while_the_call_works_on() -> None:
+    gate = Gate()
+    server = build()
+
+    @server.tool()
+    async def ask_and_work(ctx: Context[Any, Any]) -> str:
+        answer = await ctx.elicit("name?", Name)
+        await gate.wait()
+        return answer.action
+
+    async with wired(server, Options(suspended_call_s=0.05)) as clients:
+        questions, state = await asked(clients.call("ask_and_work"))
+        working = retry(clients, "ask_and_work", state, {next(iter(questions)): accepted("A")})
+        await gate.entered.wait()
+        await asked(clients.call("greet"))
+        # The one that waits for its user expires, the older one that works does not.
+        while len(clients.gateway.exchanges.calls.suspended) > 1:
+            await asyncio.sleep(0.01)
+        gate.opened.set()
+        assert text((await working.until_over()).messages[-1]) == "accept"
+
+
+async def test_a_retry_without_answers_is_asked_again() -> None:
+    async with wired(build()) as clients:
+        questions, state = await asked(clients.call("greet"))
+        again, state = await asked(clients.call("greet", params={"requestState": state}))
+        assert again == questions
+        again, state = await asked(retry(clients, "greet", state, {"unknown": accepted("A")}))
+        assert again == questions
+        questions, _ = await asked(retry(clients, "greet", state, {next(iter(again)): accepted("A")}))
+        assert questions != again
+
+
+async def test_a_question_its_server_no_longer_waits_for_is_not_asked() -> None:
+    server = build()
+
+    @server.tool()
+    async def give_up(ctx: Context[Any, Any]) -> str:
+        first = asyncio.create_task(ctx.elicit("never mind?", Name))
+        while not first.done() and not ctx_has_asked(clients):
+            await asyncio.sleep(0)
+        first.cancel()
+        answer = await ctx.elicit("name?", Name)
+        return answer.action
+
+    def ctx_has_asked(clients: Wired) -> bool:
+        return bool(clients.gateway.exchanges.calls.suspended)
+
+    async with wired(server) as clients:
+        questions, state = await asked(clients.call("give_up"))
+        assert [one["params"]["message"] for one in questions.values()] == ["never mind?"]
+        left, state = await asked(clients.call("give_up", params={"requestState": state}))
+        assert [one["params"]["message"] for one in left.values()] == ["name?"]
+        end = await retry(clients, "give_up", state, {next(iter(left)): accepted("A")}).until_over()
+    assert text(end.messages[-1]) == "accept"
+
+
+async def test_calls_that_have_ended_do_not_count_as_waiting() -> None:
+    async with wired(build(), Options(max_suspended_calls=2)) as clients:
+        for n in range(4):
+            questions, state = await asked(clients.call("greet", principal="ann", id=n))
+            answers = {next(iter(questions)): accepted("A")}
+            questions, state = await asked(retry(clients, "greet", state, answers, principal="ann", id=n))
+            answers = {next(iter(questions)): accepted("B")}
+            end = await retry(clients, "greet", state, answers, principal="ann", id=n).until_over()
+            assert text(end.messages[-1]) == "hello A B"
+            assert len(clients.gateway.exchanges.calls.suspended) <= 2
 
 
 async def test_waiting_calls_are_capped_per_principal() -> None:

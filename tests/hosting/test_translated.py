@@ -1,7 +1,7 @@
 """A server that only knows the handshake, called by modern clients (design of the translation)."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from portside.gateway.endpoint import Gateway
 from portside.gateway.options import Options
 from portside.hosting.base import Back, Description, Link
 from portside.hosting.python_v2 import PythonV2Host
-from portside.hosting.translated import ModernOverLegacy
+from portside.hosting.translated.modern import ModernOverLegacy
 from portside.state.memory import MemorySessions, MemoryStreams
 from portside.wire import classify
 from portside.wire.session import SessionRecord
@@ -37,6 +37,10 @@ class HandshakeOnly:
     @property
     def description(self) -> Description:
         return self._host.description
+
+    @property
+    def routes(self) -> Sequence[Any]:
+        return self._host.routes
 
     async def start(self) -> None:
         await self._host.start()
@@ -148,35 +152,16 @@ async def test_a_cancelled_calls_link_is_not_used_again() -> None:
         assert host.opened == 2
 
 
-async def test_subscriptions_hear_what_a_legacy_server_announces() -> None:
-    server = build()
-    async with translated(server) as (clients, _):
+async def test_subscriptions_are_acknowledged_what_the_server_offers_in_its_handshake() -> None:
+    """The SDK v2 offers no announcements to legacy clients unless told to."""
+    async with translated(build()) as (clients, host):
         listening = clients.modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}}, id="s")
         await listening.until(1)
-        other = clients.modern("subscriptions/listen", {"notifications": {"promptsListChanged": True}}, id="t")
-        await other.until(1)
-        watcher = clients.gateway.exchanges.calls.link
-        assert isinstance(watcher, ModernOverLegacy)
-        await announce(watcher)
-        await listening.until(2)
+        assert host.opened == 1
         await clients.gateway.end_streams()
         await listening.until_over()
-    assert [one.get("method") for one in listening.messages] == [
-        "notifications/subscriptions/acknowledged",
-        "notifications/tools/list_changed",
-        None,
-    ]
-    assert listening.messages[1]["params"]["_meta"][classify.META_SUBSCRIPTION] == "s"
-    assert all(one.get("method") != "notifications/tools/list_changed" for one in other.messages)
-
-
-async def announce(link: ModernOverLegacy) -> None:
-    """Let the watched link's server say that its tools changed."""
-    from portside.wire import message
-
-    watcher = link._watcher  # pyright: ignore[reportPrivateUsage]
-    assert watcher is not None
-    await watcher.borrowed.notify(message.notification("notifications/tools/list_changed"))
+    assert [one.get("method") for one in listening.messages] == ["notifications/subscriptions/acknowledged", None]
+    assert listening.messages[0]["params"]["notifications"] == {}
 
 
 async def test_log_messages_are_passed_on_only_to_who_asks_for_them() -> None:

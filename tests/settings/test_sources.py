@@ -1,6 +1,7 @@
 """Where a setting comes from: the later source wins, and every value says which it was."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -63,18 +64,32 @@ def test_each_source_outranks_the_ones_before(toml: Path, secrets: Path) -> None
     assert load({}, flags={"target": "server.py"}).origins["target"] == "argument TARGET"
 
 
+SAMPLES: Final = {
+    "asgi_path": '"/mcp"',
+    "public_url": '"https://a.com"',
+    "stdio_idle_ms": "7",
+    "stdio_max_files": "7",
+    "stdio_max_memory_bytes": '"1GiB"',
+    "upstream_token_url": '"https://a.com/token"',
+}
+"""What a setting without a default may be, where not any text will do."""
+
+
 def test_every_setting_but_a_secret_can_be_set_in_the_file(tmp_path: Path) -> None:
     defaults = load({}).settings
+    lines: list[str] = []
     for name, entry in TABLE.items():
-        if entry.is_secret:
-            continue
         value: object = getattr(defaults, name)
-        text = f'"{value}"' if value is not None else f'"{tmp_path}"' if name.endswith("_dir") else '"https://a.com"'
+        text = f'"{value}"' if value is not None else SAMPLES.get(name, f'"{tmp_path}"')
         if isinstance(value, int | tuple):
             text = "true" if isinstance(value, bool) else "7" if isinstance(value, int) else "[]"
-        group, _, key = entry.key.partition(".")
-        file = write(tmp_path / "portside.toml", f"[{group}]\n{key} = {text}\n")
-        assert load({}, file=file).origins[name] == f"portside.toml {entry.key}"
+        if not entry.is_secret:
+            lines.append(f"{entry.key} = {text}")
+    file = write(tmp_path / "portside.toml", "\n".join(lines))
+    secrets = {"PORTSIDE_UPSTREAM_CLIENT_SECRET": "x" * 32}
+    origins = load(secrets, file=file).origins
+    expected = {name: f"portside.toml {entry.key}" for name, entry in TABLE.items() if not entry.is_secret}
+    assert {name: origins[name] for name in expected} == expected
 
 
 def test_lists_and_sizes_of_the_file_may_be_written_as_toml_has_them(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from portside.cli.serve import default_file
 def check(target: str | None, as_json: bool, config: Path | None) -> None:
     """Say what TARGET is: its SDK and version, the eras it serves, and the path each tool's calls take.
 
-    Imports the module and enters its lifespan, as serving would; nothing listens.
+    Starts it as serving would and asks it for its tools; nothing listens. Warnings are about installed versions and do
+    not change the exit code.
     """
     from portside.serve import inspect
     from portside.settings import sources
@@ -38,12 +39,17 @@ def table(found: dict[str, Any]) -> str:
     """Return what was found as lines for a person."""
     tools: dict[str, str] = found["tools"]
     width = max(map(len, tools), default=0)
+    translated = "".join(f"; {era} by translation" for era in found["translated"])
     return "\n".join(
         [
             f"server   {found['name']}",
-            f"family   {found['family']} {found['version']}",
-            f"eras     {', '.join(found['eras'])}",
+            f"family   {found['family']} {found['version']}".rstrip(),
+            f"eras     {', '.join(found['eras'])}{translated}",
             *(f"tool     {name:<{width}}  {path}" for name, path in sorted(tools.items())),
             *(f"notice   {notice}" for notice in found["notices"]),
+            *(
+                f"warning  {one['name']} {one['installed']}: expected {one['wanted']}: {one['why']}"
+                for one in found["warnings"]
+            ),
         ]
     )

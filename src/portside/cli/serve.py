@@ -20,9 +20,12 @@ from portside.cli import exits
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Settings file; portside.toml in this folder if there is one.",
 )
+@click.option(
+    "--python", type=click.Path(path_type=Path), help="Interpreter to run a Python TARGET in [PORTSIDE_PYTHON]."
+)
 @click.option("--reload", is_flag=True, help="Start again whenever a source file changes; for development.")
 def serve(target: str | None, config: Path | None, reload: bool, **flags: Any) -> None:
-    """Serve TARGET over HTTP: server.py, server.py:name or package.module:name.
+    """Serve TARGET over HTTP: server.py, server.py:name, package.module:name, "stdio:COMMAND …" or https://….
 
     Left out, TARGET comes from PORTSIDE_TARGET or portside.toml.
     """

@@ -16,6 +16,9 @@ WATCH_AFTER_S: Final = 0.05
 """How long a call runs before anybody looks whether its client is still there: most end sooner."""
 
 
+RETRY_AFTER: Final = (b"retry-after", b"1")
+
+
 class Answer:
     """Collects what is said during one call and ends with its response.
 
@@ -127,7 +130,8 @@ class Answer:
             await stream.close(await self.block(data))
         else:
             self.is_done = True
-            await reply(self._out, status if status is not None else self.status(message_), data, self._headers)
+            status = status if status is not None else self.status(message_)
+            await reply(self._out, status, data, self._headers if status != 503 else [*self._headers, RETRY_AFTER])
         self.release()
 
     async def finish_silently(self) -> None:

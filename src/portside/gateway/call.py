@@ -1,4 +1,4 @@
-"""Calls under way in the modern era: plain ones, and those that may wait for their user.
+"""Calls under way in the modern era that may wait for their user.
 
 An old-style question in the middle of a modern call suspends that call: its task waits here, the client is told
 `input_required` with a sealed requestState, and the retry that brings the answers is attached to the waiting task.
@@ -10,22 +10,38 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 
-from portside.errors import HostGone, NoBackChannel
+from portside.errors import HostBusy, HostGone, NoBackChannel
 from portside.gateway.answer import Answer
 from portside.gateway.http import Incoming, Outgoing
 from portside.gateway.options import Options
+from portside.gateway.questions import Questions
 from portside.gateway.seal import Seal
 from portside.gateway.ticker import Ticker
 from portside.hosting.base import Call, Link
-from portside.wire import message, methods, refusal, translate
+from portside.wire import classify, message, methods, refusal, translate
 from portside.wire.message import Message
 from portside.wire.refusal import Refusal
 
 _log = logging.getLogger("portside.gateway")
+
+
+class Running(Protocol):
+    """One call under way."""
+
+    asked: Message
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the call waits for its user, and nobody for its answer."""
+        ...
+
+    def cancel(self) -> None:
+        """Cancel the call; its client has left or the process ends."""
+        ...
 
 
 @dataclass(slots=True)
@@ -36,70 +52,8 @@ class Calls:
     options: Options
     seal: Seal
     ticker: Ticker
-    running: "set[RunningCall | PlainCall]" = field(default_factory=lambda: set[RunningCall | PlainCall]())
+    running: set[Running] = field(default_factory=lambda: set[Running]())
     suspended: "dict[str, RunningCall]" = field(default_factory=lambda: dict[str, RunningCall]())
-
-
-class PlainCall:
-    """A call that needs no channel back, run in the task of whoever asks: the short way for most calls."""
-
-    is_waiting = False
-
-    def __init__(self, calls: Calls, asked: Message) -> None:
-        self.asked = asked
-        self._calls = calls
-        self._task = asyncio.current_task(calls.ticker.loop)
-        self._reason: Literal["gone", "deadline", "end"] | None = None
-
-    async def serve(self, incoming: Incoming, out: Outgoing, call: Call) -> None:
-        """Run the call and answer it."""
-        calls = self._calls
-        answer = Answer(
-            incoming, out, calls.options, ticker=calls.ticker, on_gone=self._leave, on_deadline=self._time_out
-        )
-        calls.running.add(self)
-        try:
-            reply = await calls.link.request(self.asked, NOBODY, call)
-        except asyncio.CancelledError:
-            # Ours, meant for the call alone, and not for the task: whoever runs that has not asked it to stop.
-            if self._reason is None or self._task is None or self._task.uncancel() > 0:
-                answer.release()
-                raise
-            reply = cancelled_reply(self.asked, calls.options, self._reason == "deadline")
-        except Exception as error:
-            reply = broken_reply(self.asked, error)
-        finally:
-            calls.running.discard(self)
-        await answer.finish(reply)
-
-    def cancel(self) -> None:
-        """Cancel the call; the process ends."""
-        self._cancel("end")
-
-    def _leave(self) -> None:
-        self._cancel("gone")
-
-    def _time_out(self) -> None:
-        self._cancel("deadline")
-
-    def _cancel(self, reason: Literal["gone", "deadline", "end"]) -> None:
-        if self._reason is None and self._task is not None:
-            self._reason = reason
-            self._task.cancel()
-
-
-class Nobody:
-    """The channel back of a call that has none."""
-
-    async def notify(self, message: Message) -> None:
-        """Drop it."""
-
-    async def request(self, message: Message) -> Message:
-        """Refuse: there is nobody to ask."""
-        raise NoBackChannel(f"nobody can be asked {message.method!r} here")
-
-
-NOBODY: Final = Nobody()
 
 
 def cancelled_reply(asked: Message, options: Options, is_late: bool) -> Message:
@@ -113,7 +67,8 @@ def cancelled_reply(asked: Message, options: Options, is_late: bool) -> Message:
 def broken_reply(asked: Message, error: Exception) -> Message:
     """Return the answer to a call whose server is gone, or whose hosting broke: somebody waits, whatever happened."""
     if isinstance(error, HostGone):
-        return message.failure(asked.id, refusal.INTERNAL_ERROR, error.message)
+        code = refusal.SERVER_BUSY if isinstance(error, HostBusy) else refusal.SERVER_GONE
+        return message.failure(asked.id, code, error.message)
     _log.error("the hosting of the server broke a call of %s", asked.method, exc_info=error)
     return message.failure(asked.id, refusal.INTERNAL_ERROR, "Internal error")
 
@@ -135,16 +90,20 @@ class RunningCall:
         self._progress_token: object = None
         self._task: asyncio.Task[None] | None = None
         self._id = ""
-        self._pending: dict[str, tuple[Message, asyncio.Future[Message]]] = {}
-        self._asked_count = 0
+        self._questions = Questions()
         self._is_collecting = False
+        self._wants_log = True
         self._expiry: asyncio.TimerHandle | None = None
         self._timed_out = False
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the call waits for its user, and nobody for its answer."""
-        return bool(self._pending) and self._answer is None
+        return bool(self._questions) and self._answer is None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the call has its result; it is kept for a client that repeats its last retry."""
+        return self._task is not None and self._task.done()
 
     async def serve(self, incoming: Incoming, out: Outgoing, asked: Message) -> None:
         """Start the call and answer its first request."""
@@ -156,16 +115,18 @@ class RunningCall:
     async def resume(self, incoming: Incoming, out: Outgoing, asked: Message, round_: int) -> None:
         """Answer a retry of round `round_`: hand its answers to the waiting call, unless that was done before."""
         if round_ + 1 >= len(self._rounds):
-            answers = (asked.params or {}).get("inputResponses")
+            answers = (asked.params or {}).get("inputResponses", {})
             if not isinstance(answers, dict):
                 raise Refusal(refusal.INVALID_PARAMS, "inputResponses must be an object", id=asked.id)
+            self._hold_expiry()
             self._rounds.append(self._loop.create_future())
             self._take(cast("dict[str, Any]", answers))
         answer = self._new_answer(incoming, out, on_gone=lambda: None)
         if round_ + 2 == len(self._rounds):
             self._answer = answer
-            meta = (asked.params or {}).get("_meta")
-            self._progress_token = cast("dict[str, Any]", meta).get("progressToken") if isinstance(meta, dict) else None
+            meta = translate.members((asked.params or {}).get("_meta"))
+            self._progress_token = meta.get("progressToken")
+            self._wants_log = classify.META_LOG_LEVEL in meta
         await self._deliver(answer, self._rounds[round_ + 1], asked)
 
     async def notify(self, message: Message) -> None:
@@ -177,21 +138,20 @@ class RunningCall:
             if self._progress_token is None:
                 return
             message.params["progressToken"] = self._progress_token
+        if not self._wants_log and message.method == "notifications/message":
+            return
         await answer.event(message)
 
     async def request(self, message: Message) -> Message:
         """Suspend the call until its client answers. Raises NoBackChannel where the client cannot be asked that."""
+        if self.asked.method not in methods.MAY_ASK:
+            raise NoBackChannel(f"nobody can be asked {message.method!r} during {self.asked.method!r}")
         lacking = translate.lacks_capability(message.method, message.params, self._call.capabilities)
-        if lacking is not None or self.asked.method not in methods.MAY_ASK:
-            raise NoBackChannel(f"the client cannot be asked {message.method!r}: it declared no {lacking!r} capability")
-        self._asked_count += 1
-        answer: asyncio.Future[Message] = self._loop.create_future()
-        self._pending[f"q{self._asked_count}"] = (message, answer)
-        if not self._is_collecting:
-            # Questions asked side by side go out together.
-            self._is_collecting = True
-            self._loop.call_soon(self._suspend)
-        return await answer
+        if lacking is not None:
+            text = f"the client cannot be asked {message.method!r}: it declared no {lacking!r} capability"
+            raise NoBackChannel(text)
+        self._suspend_soon()
+        return await self._questions.ask(message)
 
     def settle(self, reply: Message) -> None:
         """Give the current request its reply."""
@@ -199,7 +159,6 @@ class RunningCall:
             self._rounds[-1].set_result(reply)
 
     def cancel(self) -> None:
-        """Cancel the call; its client has left or the process ends."""
         if self._task is not None:
             self._task.cancel()
 
@@ -214,8 +173,9 @@ class RunningCall:
         finally:
             self._calls.running.discard(self)
         self.settle(reply)
-        if not self._id:
-            self._answer = None
+        self._answer = None
+        if self._id in self._calls.suspended:
+            self._expire_later()
 
     def _new_answer(self, incoming: Incoming, out: Outgoing, *, on_gone: Callable[[], None]) -> Answer:
         on_deadline = None if self.asked.method == methods.LISTEN else self._time_out
@@ -227,52 +187,67 @@ class RunningCall:
         self._timed_out = True
         self.cancel()
 
+    def _suspend_soon(self) -> None:
+        """Ask the client once everything that asks side by side has asked."""
+        if not self._is_collecting:
+            self._is_collecting = True
+            self._loop.call_soon(self._suspend)
+
     def _suspend(self) -> None:
         """Tell the client what is asked, and wait for its retry."""
         self._is_collecting = False
-        calls = self._calls
-        if not self._id:
-            if not self._remember():
-                for _, answer in self._pending.values():
-                    if not answer.done():
-                        answer.set_exception(NoBackChannel("too many calls are waiting for their user"))
-                self._pending.clear()
-                return
-            self._expiry = self._loop.call_later(calls.options.suspended_call_s, self._expire)
+        if not self._questions:
+            return
+        if not self._id and not self._remember():
+            self._questions.refuse("too many calls are waiting for their user")
+            return
+        self._expire_later()
         self.settle(self._question())
         self._answer = None
 
     def _question(self) -> Message:
         claims = {"c": self._id, "n": len(self._rounds) - 1, "p": self._call.principal, "d": digest(self.asked)}
-        asked = {key: (question.method, question.params) for key, (question, _) in self._pending.items()}
+        asked = self._questions.asked()
         return message.response(self.asked.id, translate.input_required(asked, self._calls.seal.close(claims)))
 
     def _remember(self) -> bool:
+        """Take a place among the calls that wait for their users; False where this principal has too many.
+
+        Calls that have ended are kept for repeated retries only, so they make room.
+        """
         suspended, limit = self._calls.suspended, self._calls.options.max_suspended_calls
-        mine = sum(1 for one in suspended.values() if one._call.principal == self._call.principal)
-        if mine >= limit:
+        mine = [one for one in suspended.values() if one._call.principal == self._call.principal]
+        ended = [one for one in mine if one.is_finished]
+        if len(mine) - len(ended) >= limit:
             return False
+        for one in ended[: len(mine) - limit + 1 if len(mine) >= limit else 0]:
+            one.forget()
         self._id = secrets.token_hex(16)
         suspended[self._id] = self
         return True
 
+    def forget(self) -> None:
+        """Give up the place among the suspended calls; a retry finds nothing from now on."""
+        self._calls.suspended.pop(self._id, None)
+        self._hold_expiry()
+
     def _take(self, answers: dict[str, Any]) -> None:
-        """Hand answers to the questions they belong to; what stays unanswered is asked again."""
-        for key in [key for key in answers if key in self._pending]:
-            question, waiting = self._pending.pop(key)
-            value = answers[key]
-            result = cast("dict[str, Any]", value) if isinstance(value, dict) else None
-            if waiting.done():
-                continue
-            if result is None:
-                waiting.set_result(message.failure(question.id, refusal.INVALID_PARAMS, "the answer is not an object"))
-            else:
-                waiting.set_result(message.response(question.id, result))
-        if self._pending:
-            self._loop.call_soon(self._suspend)
+        self._questions.take(answers)
+        if self._questions:
+            self._suspend_soon()
+
+    def _expire_later(self) -> None:
+        """Count the time from now on in which the client must come back."""
+        self._hold_expiry()
+        self._expiry = self._loop.call_later(self._calls.options.suspended_call_s, self._expire)
+
+    def _hold_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
 
     def _expire(self) -> None:
-        self._calls.suspended.pop(self._id, None)
+        self.forget()
         self.cancel()
 
     async def _deliver(self, answer: Answer, round_: asyncio.Future[Message], asked: Message) -> None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from portside.clock import Clock
+from portside.gateway import foreign
 from portside.gateway.answer import WATCH_AFTER_S
 from portside.gateway.exchange import PURPOSE, Exchanges
 from portside.gateway.http import Headers, Incoming, Outgoing, accepts, refuse, reply
@@ -77,7 +78,9 @@ class Gateway:
         secrets: Sequence[bytes] = (),
     ) -> "Gateway":
         """Return a gateway in front of a started host."""
-        gateway = cls(host, await host.open(None, _Nobody()), sessions, streams, options, clock, secrets)
+        link = await host.open(None, _Nobody())
+        host, link = foreign.guarded(host, link, secrets, clock, options.suspended_call_s)
+        gateway = cls(host, link, sessions, streams, options, clock, secrets)
         gateway._sweeper = asyncio.create_task(gateway.legacy.sweep(), name="session-sweep")
         return gateway
 

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from portside.gateway.call import Calls, PlainCall, RunningCall, digest
+from portside.gateway.call import Calls, RunningCall, digest
 from portside.gateway.http import Incoming, Outgoing, accepts
 from portside.gateway.options import Options
+from portside.gateway.plain import PlainCall
 from portside.gateway.seal import Seal
 from portside.gateway.ticker import Ticker
 from portside.hosting.base import Call, Link

@@ -1,17 +1,20 @@
 """All legacy sessions of this process: opening, finding, ending, and forgetting idle ones."""
 
 import asyncio
+import logging
 import secrets
+from dataclasses import replace
 from typing import Any, cast
 
 from portside.clock import Clock
+from portside.errors import HostBusy, HostGone
 from portside.gateway import http
 from portside.gateway.channel import LegacyAnswer
 from portside.gateway.http import Incoming, Outgoing, reply
 from portside.gateway.options import Options
 from portside.gateway.session import CallBack, Session
 from portside.gateway.ticker import Ticker
-from portside.hosting.base import Call, Host
+from portside.hosting.base import Call, Host, Link
 from portside.state.base import Sessions as SessionStore
 from portside.state.base import Streams
 from portside.wire import classify, headers, message, refusal, revisions, sse
@@ -21,6 +24,8 @@ from portside.wire.session import SessionRecord
 
 SWEEP_S = 15.0
 
+_log = logging.getLogger("portside.gateway")
+
 
 class LegacySessions:
     """The handshake era: POST, GET and DELETE with `Mcp-Session-Id`."""
@@ -29,6 +34,7 @@ class LegacySessions:
         self, host: Host, store: SessionStore, events: Streams, options: Options, clock: Clock, ticker: Ticker
     ) -> None:
         self.live: dict[str, Session] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._host = host
         self._store = store
         self._events = events
@@ -124,14 +130,19 @@ class LegacySessions:
             created=self._clock.now(),
         )
         session = Session(record, self._events, self._options, self._ticker, now=self._clock.monotonic())
-        session.link = await self._host.open(record, session)
+        try:
+            session.link = await self._host.open(record, session)
+        except HostGone as error:
+            raise _unavailable(error, asked) from error
         # Known before the handshake is over: a client that leaves meanwhile must not leave a link behind.
         self.live[record.id] = session
         incoming.record.session, incoming.record.revision = session.hash, revision
         is_open = False
         try:
-            answer = await session.link.request(asked, session, self._call(incoming, session))
+            answer = await self._handshake(session, asked, self._call(incoming, session))
             if answer.result is not None:
+                session.record = record = _settled(record, answer.result)
+                incoming.record.revision = record.revision
                 await self._store.save(record)
                 is_open = True
                 await reply(out, 200, answer.encode(), [(headers.SESSION, record.id.encode())])
@@ -141,6 +152,17 @@ class LegacySessions:
         finally:
             if not is_open:
                 await self.end(session)
+
+    async def _handshake(self, session: Session, asked: Message, call: Call) -> Message:
+        """Return the server's answer to `initialize`. Raises Refusal where it is gone, or takes too long."""
+        try:
+            async with asyncio.timeout(self._options.call_timeout_s):
+                return await cast("Link", session.link).request(asked, session, call)
+        except HostGone as error:
+            raise _unavailable(error, asked) from error
+        except TimeoutError:
+            text = f"the server did not answer initialize within {self._options.call_timeout_s:g} s"
+            raise Refusal(refusal.CALL_TIMED_OUT, text, status=504, id=asked.id) from None
 
     # -- GET and DELETE -------------------------------------------------------------------------
 
@@ -164,10 +186,17 @@ class LegacySessions:
     # -- all of them ----------------------------------------------------------------------------
 
     async def end(self, session: Session) -> None:
-        """End one session and free all it holds."""
+        """End one session: it is unknown from here on, and all it holds is freed soon, however long a child takes."""
         self.live.pop(session.record.id, None)
         await self._store.remove(session.record.id)
-        await session.end()
+        ending = self._ticker.loop.create_task(session.end(), name="session-end")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ended)
+
+    def _ended(self, ending: asyncio.Task[None]) -> None:
+        self._ending.discard(ending)
+        if not ending.cancelled() and (error := ending.exception()) is not None:
+            _log.error("a session did not end cleanly", exc_info=error)
 
     async def sweep(self) -> None:
         """End sessions that were idle for too long, again and again until cancelled."""
@@ -189,9 +218,11 @@ class LegacySessions:
             session.hint_and_end_streams()
 
     async def close(self) -> None:
-        """End every session."""
+        """End every session, and wait until all that they held is freed."""
         for session in list(self.live.values()):
             await self.end(session)
+        if self._ending:
+            await asyncio.wait(self._ending)
 
     def _find(self, incoming: Incoming, sent: Message) -> Session:
         raw = incoming.headers.get(headers.SESSION)
@@ -222,3 +253,15 @@ class LegacySessions:
             scheme=incoming.scheme,
             path=incoming.path,
         )
+
+
+def _settled(record: SessionRecord, result: dict[str, Any]) -> SessionRecord:
+    """Return the record with the revision the server chose: an older one than asked for, where it knows no newer."""
+    chosen = result.get("protocolVersion")
+    return replace(record, revision=chosen) if isinstance(chosen, str) and chosen in revisions.LEGACY else record
+
+
+def _unavailable(error: HostGone, asked: Message) -> Refusal:
+    """Return the refusal of a session that the hosted server cannot be asked to open now."""
+    code, wait_s = (refusal.SERVER_BUSY, "1") if isinstance(error, HostBusy) else (refusal.SERVER_GONE, "5")
+    return Refusal(code, error.message, status=503, id=asked.id, headers={"retry-after": wait_s})

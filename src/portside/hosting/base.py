@@ -64,7 +64,11 @@ class Link(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What was found: for the start banner, `portside check` and the logs. `paths` maps a tool to how it is called."""
+    """What was found: for the start banner, `portside check` and the logs. `paths` maps a tool to how it is called.
+
+    `eras` are those the server speaks itself, `translated` those portside speaks for it. A foreign server is not of
+    this process: what it hands out for others to carry is sealed, and what it says may be kept is kept here.
+    """
 
     name: str
     family: str
@@ -72,20 +76,31 @@ class Description:
     eras: tuple[Era, ...]
     paths: dict[str, str] = field(default_factory=dict[str, str])
     notices: tuple[str, ...] = ()
+    translated: tuple[Era, ...] = ()
+    is_foreign: bool = False
 
 
 class Host(Protocol):
-    """One running MCP server, however it runs."""
+    """One MCP server, however it runs: a server object of this process, child processes, or a server far away."""
 
     @property
     def description(self) -> Description:
         """What this server is; known once it has started."""
         ...
 
+    @property
+    def routes(self) -> Sequence[Any]:
+        """Starlette routes the server brings beside MCP."""
+        ...
+
+    async def start(self) -> None:
+        """Make the server ready to be called. Raises StartFailed, also where it brings what cannot be honoured."""
+        ...
+
     async def open(self, session: SessionRecord | None, back: Back) -> Link:
         """Return a link for a legacy session, or for stateless exchanges where `session` is None.
 
-        `back` is the connection's own channel, for what the server says outside any request.
+        `back` is the connection's own channel, for what the server says outside any request. Raises HostGone.
         """
         ...
 
@@ -94,18 +109,5 @@ class Host(Protocol):
         ...
 
     async def close(self) -> None:
-        """End the server's lifespan. May be called twice."""
-        ...
-
-
-class PythonHost(Host, Protocol):
-    """A server object of this interpreter: it must be started, and may bring HTTP routes of its own."""
-
-    @property
-    def routes(self) -> Sequence[Any]:
-        """Starlette routes the object brings beside MCP."""
-        ...
-
-    async def start(self) -> None:
-        """Enter the server's lifespan. Raises StartFailed where the object brings what cannot be honoured."""
+        """End the server, or the use of it. May be called twice."""
         ...

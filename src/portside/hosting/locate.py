@@ -1,8 +1,10 @@
-"""From the name of a target to the object it names, and from the object to the adapter that hosts it."""
+"""From the name of a target to what it names, and from a Python object to the adapter that hosts it."""
 
 import importlib
 import importlib.util
+import inspect
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,24 +12,29 @@ from types import ModuleType
 from typing import Any, Final, Literal, cast
 
 from portside.errors import StartFailed
-from portside.hosting.base import PythonHost
+from portside.hosting import versions
+from portside.hosting.base import Host
+from portside.hosting.target import Target, parse
 
-Family = Literal["v2", "v1", "fastmcp"]
+__all__ = ["Dispatch", "Family", "Found", "SyncTools", "Target", "adapter", "family", "installed", "load", "parse"]
+
+Family = Literal["v2", "v1", "fastmcp3", "fastmcp4", "asgi"]
 Dispatch = Literal["compiled", "tool", "kernel"]
 SyncTools = Literal["thread", "loop"]
 
 _NAMES: Final = ("mcp", "server", "app")
 """Where a module holds several servers, these names are looked for first, as the SDK's own command does."""
 
+_UNKNOWN: Final = "unknown"
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A Python target: the file or the module, and the object's name where one was given."""
-
-    text: str
-    file: Path | None
-    module: str | None
-    name: str | None
+_ADAPTERS: Final[dict[Family, tuple[str, str]]] = {
+    "v2": ("portside.hosting.python_v2", "PythonV2Host"),
+    "v1": ("portside.hosting.python_v1", "PythonV1Host"),
+    "fastmcp4": ("portside.hosting.fastmcp_v4", "FastmcpHost"),
+    "fastmcp3": ("portside.hosting.fastmcp_v3", "FastmcpV3Host"),
+    "asgi": ("portside.hosting.upstream.asgi", "AsgiHost"),
+}
+"""By name, because importing an adapter imports its SDK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +46,8 @@ class Found:
     name: str
 
 
-def parse(text: str) -> Target:
-    """Return what a target says. Raises StartFailed for a form that this version does not serve."""
-    if text.startswith(("http://", "https://", "stdio:")):
-        raise StartFailed(
-            f"{text!r}: only Python server objects are served by this version, not stdio commands or URLs",
-            hint="expected server.py, server.py:name or package.module:name",
-        )
-    place, _, name = text.rpartition(":") if ":" in text.replace(":\\", "", 1) else (text, "", "")
-    if name and not name.isidentifier():
-        raise StartFailed(f"{text!r}: {name!r} is not a name in a module", hint="expected server.py:name")
-    if place.endswith(".py"):
-        return Target(text, Path(place), None, name or None)
-    if place and all(part.isidentifier() for part in place.split(".")):
-        return Target(text, None, place, name or None)
-    raise StartFailed(f"{text!r} is not a target", hint="expected server.py, server.py:name or package.module:name")
-
-
 def load(target: Target) -> Found:
-    """Import the target's module and return its server. Runs the user's code.
+    """Import a Python target's module and return its server. Runs the user's code.
 
     Raises StartFailed where the module cannot be found or imported, or where it holds no server or too many.
     """
@@ -66,7 +56,7 @@ def load(target: Target) -> Found:
         if not hasattr(module, target.name):
             raise StartFailed(f"{target.text!r}: the module has no {target.name!r}", hint=_held(module))
         return _named(target, module, target.name)
-    servers = {name: value for name, value in vars(module).items() if family(value) is not None}
+    servers = _servers(module)
     distinct = {id(value): name for name, value in reversed(servers.items())}
     for name in _NAMES if len(distinct) > 1 else tuple(distinct.values()):
         if name in servers:
@@ -74,8 +64,8 @@ def load(target: Target) -> Found:
     if not servers:
         raise StartFailed(
             f"{target.text!r}: no MCP server found in the module",
-            hint="expected a module-level MCPServer, lowlevel Server or FastMCP object; name another one as "
-            f"{target.text}:name",
+            hint="expected a module-level MCPServer, lowlevel Server or FastMCP object, or an ASGI application; name "
+            f"another one as {target.text}:name",
         )
     raise StartFailed(
         f"{target.text!r}: several servers found: {', '.join(sorted(servers))}",
@@ -84,20 +74,42 @@ def load(target: Target) -> Found:
 
 
 def family(value: object) -> Family | None:
-    """Return the SDK family of a server object by the modules of its classes, without importing any SDK."""
+    """Return the family of a server object by the modules of its classes, without importing any SDK."""
     if isinstance(value, type):
         return None
     for base in type(value).__mro__:
         module, name = base.__module__, base.__name__
         if module.startswith("fastmcp.server") and name == "FastMCP":
-            return "fastmcp"
+            return "fastmcp4" if _major("fastmcp") >= 4 else "fastmcp3"
         if module.startswith("mcp.server.mcpserver") and name == "MCPServer":
             return "v2"
         if module.startswith("mcp.server.fastmcp") and name == "FastMCP":
             return "v1"
         if module.startswith("mcp.server.lowlevel") and name == "Server":
             return "v2" if hasattr(base, "get_request_handler") else "v1"
-    return None
+    return "asgi" if _is_asgi(value) else None
+
+
+def _is_asgi(value: object) -> bool:
+    """Say whether this is an ASGI application: `async (scope, receive, send)`, as an object's call or a function.
+
+    A function must name its parameters so, since any other with three of them would look the same.
+    """
+    is_function = inspect.isfunction(value)
+    call = value if is_function else inspect.getattr_static(type(value), "__call__", None)
+    if not inspect.isfunction(call):
+        return False
+    names = list(inspect.signature(call).parameters)[0 if is_function else 1 :]
+    return names == ["scope", "receive", "send"] or (
+        not is_function and inspect.iscoroutinefunction(call) and len(names) == 3
+    )
+
+
+def _servers(module: ModuleType) -> dict[str, object]:
+    """Return the servers a module holds by name; ASGI applications only where there is nothing else."""
+    kinds = {name: kind for name, value in vars(module).items() if (kind := family(value)) is not None}
+    mcp = {name: kind for name, kind in kinds.items() if kind != "asgi"}
+    return {name: getattr(module, name) for name in mcp or kinds}
 
 
 def _named(target: Target, module: ModuleType, name: str) -> Found:
@@ -116,25 +128,33 @@ def _named(target: Target, module: ModuleType, name: str) -> Found:
 
 
 def _refuse_unserved(target: Target, kind: Family) -> None:
-    package = "fastmcp" if kind == "fastmcp" else "mcp"
-    installed = _version(package)
-    major = int(installed.partition(".")[0]) if installed[:1].isdigit() else 0
-    if kind == "v1" or (kind == "fastmcp" and major < 4) or (kind == "v2" and major < 2):
+    if kind == "fastmcp3" and _major("fastmcp") < 3:
         raise StartFailed(
-            f"{target.text!r} is built on {package} {installed}, which this version of portside does not serve",
-            hint="served now: the official SDK (mcp) 2.x and fastmcp 4.x",
+            f"{target.text!r} is built on fastmcp {_version('fastmcp')}, which portside does not serve",
+            hint="expected fastmcp 3 or 4, or the official SDK (mcp) 1 or 2",
         )
+
+
+def _major(package: str) -> int:
+    installed = _version(package)
+    return int(installed.partition(".")[0]) if installed[:1].isdigit() else 0
+
+
+def installed() -> dict[str, str]:
+    """Return the versions of what is installed here, of the packages whose versions are known to matter."""
+    found = {name: _version(name) for name in versions.KNOWN}
+    return {name: text for name, text in found.items() if text != _UNKNOWN}
 
 
 def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "unknown"
+        return _UNKNOWN
 
 
 def _held(module: ModuleType) -> str:
-    servers = sorted(name for name, value in vars(module).items() if family(value) is not None)
+    servers = sorted(_servers(module))
     return f"the module holds these servers: {', '.join(servers)}" if servers else "the module holds no MCP server"
 
 
@@ -182,6 +202,8 @@ def _import_file(file: Path) -> ModuleType:
 
 def _import_hint(error: Exception) -> str | None:
     text = str(error)
+    if isinstance(error, ImportError) and (found := versions.broken(installed())):
+        return f"install {found[0].name}{found[0].wanted}: {found[0].why}"
     if isinstance(error, ModuleNotFoundError):
         return f"install {error.name!r} into the environment portside runs in"
     if "main thread" in text or "no current event loop" in text:
@@ -189,10 +211,17 @@ def _import_hint(error: Exception) -> str | None:
     return None
 
 
-def adapter(found: Found, *, dispatch: Dispatch, sync_tools: SyncTools) -> PythonHost:
-    """Return the host for a found server; its adapter, and so its SDK, is imported here and nowhere earlier."""
-    if found.family == "fastmcp":
-        module = importlib.import_module("portside.hosting.fastmcp_v4")
-        return module.FastmcpHost(found.server, sync_tools=sync_tools)
-    module = importlib.import_module("portside.hosting.python_v2")
-    return module.PythonV2Host(found.server, dispatch=dispatch, sync_tools=sync_tools)
+def adapter(found: Found, *, dispatch: Dispatch, sync_tools: SyncTools, asgi_path: str | None = None) -> Host:
+    """Return the host for a found server; its adapter, and so its SDK, is imported here and nowhere earlier.
+
+    `asgi_path` is where an ASGI application has its MCP endpoint; it is looked for where nothing is said.
+    """
+    module, name = _ADAPTERS[found.family]
+    make: Callable[..., Host] = getattr(importlib.import_module(module), name)
+    match found.family:
+        case "v2":
+            return make(found.server, dispatch=dispatch, sync_tools=sync_tools)
+        case "asgi":
+            return make(found.server, path=asgi_path)
+        case _:
+            return make(found.server, sync_tools=sync_tools)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from portside.errors import StartFailed
-from portside.hosting import locate
+from portside.hosting import target
 from portside.settings.sources import Loaded
 
 
@@ -20,8 +20,8 @@ def reloading(loaded: Loaded) -> NoReturn:
         raise StartFailed("--reload needs watchfiles", hint="pip install 'portside[reload]'")
     from watchfiles import PythonFilter, run_process
 
-    target = loaded.settings.target
-    folder = _folder(locate.parse(target)) if target is not None else Path.cwd()
+    text = loaded.settings.target
+    folder = _folder(target.parse(text)) if text is not None else Path.cwd()
     arguments = [argument for argument in sys.argv[1:] if argument != "--reload"]
     print(f"portside: watching {folder} for changes", file=sys.stderr, flush=True)
     run_process(
@@ -35,5 +35,5 @@ def reloading(loaded: Loaded) -> NoReturn:
     raise SystemExit(0)
 
 
-def _folder(target: locate.Target) -> Path:
-    return target.file.expanduser().resolve().parent if target.file is not None else Path.cwd()
+def _folder(named: target.Target) -> Path:
+    return named.file.expanduser().resolve().parent if named.file is not None else Path.cwd()

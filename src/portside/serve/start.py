@@ -13,12 +13,11 @@ import structlog
 
 from portside.clock import SystemClock
 from portside.edge import stack
-from portside.errors import PortsideError, StartFailed
+from portside.errors import HostGone, PortsideError, StartFailed
 from portside.gateway.endpoint import Gateway
 from portside.gateway.options import Options
-from portside.hosting import locate
-from portside.hosting.base import PythonHost
-from portside.hosting.locate import Found
+from portside.hosting import build, target
+from portside.hosting.base import Host
 from portside.observe import health, log
 from portside.observe.emit import Emitter
 from portside.observe.metrics import Metrics
@@ -33,7 +32,7 @@ from portside.state.memory import MemorySessions, MemoryStreams
 _log = structlog.get_logger("portside.serve")
 
 CLOSE_S = 10.0
-"""How long the hosted server's lifespan may take to end."""
+"""How long the hosted server's lifespan may take to end; children may be given longer by PORTSIDE_STDIO_STOP_MS."""
 
 
 def serve(loaded: Loaded) -> int:
@@ -41,13 +40,13 @@ def serve(loaded: Loaded) -> int:
     settings = loaded.settings
     if settings.target is None:
         raise StartFailed("nothing to serve", hint="name a target: portside serve server.py (or set PORTSIDE_TARGET)")
-    target = locate.parse(settings.target)
+    named = target.parse(settings.target)
     log.configure(settings.log_level, settings.log_format, "portside", settings.server_id, settings.log_dir)
     sock = server.bind(settings.host, settings.port)
     # The user's code runs in this process: what is secret must be gone from the environment first.
     scrub(os.environ)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(Process(loaded, target, sock).run())
+        return runner.run(Process(loaded, named, sock).run())
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -61,15 +60,15 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 class Process:
     """One replica: listens at once, starts the hosted server behind, drains at the end."""
 
-    def __init__(self, loaded: Loaded, target: locate.Target, sock: socket.socket) -> None:
+    def __init__(self, loaded: Loaded, named: target.Target, sock: socket.socket) -> None:
         self._loaded = loaded
         self._settings: Settings = loaded.settings
-        self._target = target
+        self._target = named
         self._sock = sock
         self._clock = SystemClock()
         self._readiness = Readiness()
         self._app = App()
-        self._host: PythonHost | None = None
+        self._host: Host | None = None
         self._exit_code = 0
         self._metrics = Metrics()
         self._server = self._build()
@@ -94,6 +93,8 @@ class Process:
     def _build(self) -> server.Server:
         settings = self._settings
         checks = [health.memory(), health.disk(settings.data_dir), *map(health.custom, settings.health_checks)]
+        if not build.runs_user_code(self._target, settings):
+            checks.append(health.Check("server", self._ping, is_critical=True, needs_hosted=True))
         ops = Ops(
             self._app,
             readiness=self._readiness,
@@ -117,6 +118,16 @@ class Process:
             calls=lambda: self._app.gateway.calls_in_flight if self._app.gateway else 0,
         )
         return made
+
+    async def _ping(self) -> health.Finding:
+        """Say whether the hosted server, which lives outside this process, can still be asked."""
+        if self._host is None:
+            return health.Finding("unhealthy", {"error": "not started"})
+        try:
+            await self._host.ping()
+        except HostGone as error:
+            return health.Finding("unhealthy", {"error": error.message})
+        return health.Finding("healthy")
 
     async def _start_hosted(self) -> None:
         """Import and start the user's server behind the listening socket; say so, or end with the reason."""
@@ -142,13 +153,12 @@ class Process:
 
     async def _open_hosted(self) -> None:
         settings, readiness = self._settings, self._readiness
-        readiness.reason = "importing the module"
-        found = await self._load()
+        is_imported = build.runs_user_code(self._target, settings)
+        readiness.reason = "importing the module" if is_imported else "preparing"
+        host = self._host = await self._build_host()
         log.reclaim()
-        readiness.reason = "the server's lifespan"
-        host = locate.adapter(found, dispatch=settings.dispatch, sync_tools=settings.sync_tools)
+        readiness.reason = "the server's lifespan" if is_imported else "the server's first answer"
         await host.start()
-        self._host = host
         secrets = [key.reveal() for key in settings.encryption_keys]
         self._app.gateway = await Gateway.open(
             host,
@@ -165,10 +175,10 @@ class Process:
         readiness.phase, readiness.reason = "ready", ""
         banner.show(self._loaded, server.url(self._sock), host.description)
 
-    async def _load(self) -> Found:
-        if self._settings.import_in == "main":
-            return locate.load(self._target)
-        return await _in_daemon_thread(lambda: locate.load(self._target))
+    async def _build_host(self) -> Host:
+        if self._settings.import_in == "main" or not build.runs_user_code(self._target, self._settings):
+            return build.host_for(self._target, self._settings)
+        return await _in_daemon_thread(lambda: build.host_for(self._target, self._settings))
 
     def _fail(self, error: PortsideError) -> None:
         self._exit_code = 3
@@ -203,22 +213,22 @@ class Process:
             await gateway.close()
         if host is not None:
             try:
-                async with asyncio.timeout(CLOSE_S):
+                async with asyncio.timeout(CLOSE_S + self._settings.stdio_stop_ms / 1000):
                     await host.close()
             except TimeoutError:
-                _log.error("serve.lifespan_stuck", waited_s=CLOSE_S)
+                _log.error("serve.lifespan_stuck", waited_s=CLOSE_S + self._settings.stdio_stop_ms / 1000)
             except Exception:
                 _log.error("serve.lifespan_failed", exc_info=True)
         _log.info("serve.stopped", exit_code=self._exit_code)
         logging.shutdown()
 
 
-async def _in_daemon_thread(load: Callable[[], Found]) -> Found:
+async def _in_daemon_thread(load: Callable[[], Host]) -> Host:
     """Return what `load` returns, run where it cannot keep the process from answering, or from ending."""
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[Found] = loop.create_future()
+    done: asyncio.Future[Host] = loop.create_future()
 
-    def settle(result: Found | None, error: BaseException | None) -> None:
+    def settle(result: Host | None, error: BaseException | None) -> None:
         if done.done():
             return
         if error is not None:

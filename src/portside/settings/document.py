@@ -4,12 +4,15 @@ import json
 from typing import Any
 
 from portside.secret import HIDDEN
-from portside.settings.model import REFUSED, RESERVED, TABLE, Entry, Settings
+from portside.settings.entry import Entry
+from portside.settings.model import REFUSED, RESERVED, TABLE, Settings
 from portside.settings.sources import Loaded
 
 _GROUPS = {
     "serve": "Serving",
     "hosting": "The hosted server",
+    "stdio": "Children (`stdio:COMMAND`)",
+    "upstream": "Upstream servers (`https://…`)",
     "limits": "Limits",
     "proxy": "Behind a proxy",
     "streams": "Streams",
@@ -108,7 +111,7 @@ def _default(name: str) -> str:
     if Settings.model_fields[name].default_factory is not None:
         return "the host name"
     text, default = _plain(name), Settings.model_fields[name].default
-    if TABLE[name].unit == "bytes":
+    if TABLE[name].unit == "bytes" and isinstance(default, int):
         return f"`{_binary(default)}`"
     return f"`{text}`" if text else "none"
 

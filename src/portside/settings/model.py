@@ -1,14 +1,15 @@
 """The one table of settings: variable, key in portside.toml, type, default, unit, help, and whether it is a secret."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from portside.settings import types
+from portside.settings.entry import COUNT, MILLIS, SIZE, SWITCH, Entry, Lower, setting
+from portside.settings.outside import Outside
 from portside.settings.types import (
     Count,
     Functions,
@@ -22,197 +23,184 @@ from portside.settings.types import (
     PublicUrl,
     Size,
     Switch,
+    UrlPath,
 )
-
-Lower = BeforeValidator(types.lower)
 
 EVERYBODY: Final = ("0.0.0.0/0", "::/0")
 """What `*` means among trusted proxies."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One row of the table, apart from its type and default. `key` is its place in portside.toml."""
-
-    name: str
-    key: str
-    expected: str
-    unit: str = ""
-    is_secret: bool = False
-
-
-def _setting(
-    default: Any, name: str, key: str, help: str, expected: str, *, unit: str = "", secret: bool = False
-) -> Any:
-    entry: Any = Entry(name, key, expected, unit, secret)
-    if callable(default):
-        return Field(default_factory=default, description=help, json_schema_extra={"entry": entry})
-    return Field(default=default, description=help, json_schema_extra={"entry": entry})
-
-
-_SWITCH = "true or false"
-_MILLIS = "milliseconds, 1 to 604800000"
-_SIZE = "bytes, as 4194304 or 4MiB"
-_COUNT = "a whole number, at least 1"
-
-
-class Settings(BaseModel):
+class Settings(Outside):
     """Every setting, frozen. Times are in milliseconds and sizes in bytes, as their names say."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     # -- serve ----------------------------------------------------------------------------------
-    target: str | None = _setting(
-        None, "PORTSIDE_TARGET", "serve.target", "What to serve.", "server.py, server.py:name or package.module:name"
+    target: str | None = setting(
+        None,
+        "PORTSIDE_TARGET",
+        "serve.target",
+        "What to serve.",
+        "server.py, server.py:name, package.module:name, stdio:COMMAND … or https://…",
     )
-    env: Annotated[Literal["development", "production"], Lower] = _setting(
+    env: Annotated[Literal["development", "production"], Lower] = setting(
         "production",
         "MCP_ENV",
         "serve.env",
         "How strict to be; production refuses what is not safe.",
         "development or production",
     )
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:%\[\]-]+$")] = _setting(
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:%\[\]-]+$")] = setting(
         "127.0.0.1", "MCP_HOST", "serve.host", "Address to listen on.", "an address or a host name"
     )
-    port: Port = _setting(
-        3000, "MCP_PORT", "serve.port", "Port to listen on; 0 takes a free one.", "a port, 0 to 65535"
-    )
-    server_id: Label = _setting(
+    port: Port = setting(3000, "MCP_PORT", "serve.port", "Port to listen on; 0 takes a free one.", "a port, 0 to 65535")
+    server_id: Label = setting(
         types.own_label, "SERVER_ID", "serve.id", "Name of this replica in logs.", "1 to 63 of A-Z a-z 0-9 . _ -"
     )
-    public_url: PublicUrl | None = _setting(
+    public_url: PublicUrl | None = setting(
         None,
         "PORTSIDE_PUBLIC_URL",
         "serve.public_url",
         "Where clients reach this server from outside; its host is answered to.",
         "a URL such as https://mcp.example.com",
     )
-    allow_anonymous: Switch = _setting(
+    allow_anonymous: Switch = setting(
         False,
         "PORTSIDE_ALLOW_ANONYMOUS",
         "serve.allow_anonymous",
         "Listen beyond this machine without authentication, in production: something in front must authenticate.",
-        _SWITCH,
+        SWITCH,
     )
-    data_dir: Path = _setting(
+    data_dir: Path = setting(
         Path("data"), "PORTSIDE_DATA_DIR", "serve.data_dir", "Folder whose disk is watched.", "a folder"
     )
-    secrets_dir: Path | None = _setting(
+    secrets_dir: Path | None = setting(
         None, "PORTSIDE_SECRETS_DIR", "serve.secrets_dir", "Folder with one file per variable.", "a folder"
     )
 
     # -- hosting --------------------------------------------------------------------------------
-    sync_tools: Annotated[Literal["thread", "loop"], Lower] = _setting(
+    python: Path | None = setting(
+        None,
+        "PORTSIDE_PYTHON",
+        "hosting.python",
+        "Interpreter to run a Python target in, as a child process: for servers with an environment of their own.",
+        "the path of a Python interpreter",
+    )
+    asgi_path: UrlPath | None = setting(
+        None,
+        "PORTSIDE_ASGI_PATH",
+        "hosting.asgi_path",
+        "Where an ASGI application serves MCP; found by asking if not said.",
+        "a path such as /mcp",
+    )
+    sync_tools: Annotated[Literal["thread", "loop"], Lower] = setting(
         "thread",
         "PORTSIDE_SYNC_TOOLS",
         "hosting.sync_tools",
         "Where tools that are not async run; loop suits objects bound to one thread, and blocks everybody meanwhile.",
         "thread or loop",
     )
-    dispatch: Annotated[Literal["compiled", "tool", "kernel"], Lower] = _setting(
+    dispatch: Annotated[Literal["compiled", "tool", "kernel"], Lower] = setting(
         "compiled",
         "PORTSIDE_DISPATCH",
         "hosting.dispatch",
         "The fastest way a tool may be called; tool and kernel use more of the SDK.",
         "compiled, tool or kernel",
     )
-    import_in: Annotated[Literal["thread", "main"], Lower] = _setting(
+    import_in: Annotated[Literal["thread", "main"], Lower] = setting(
         "thread",
         "PORTSIDE_IMPORT_IN",
         "hosting.import_in",
         "Where the target is imported; main suits modules that insist on the main thread, and delays health checks.",
         "thread or main",
     )
-    start_timeout_ms: Millis = _setting(
+    start_timeout_ms: Millis = setting(
         60_000,
         "PORTSIDE_START_TIMEOUT_MS",
         "hosting.start_timeout_ms",
         "How long import and lifespan may take.",
-        _MILLIS,
+        MILLIS,
         unit="ms",
     )
-    call_timeout_ms: Millis = _setting(
+    call_timeout_ms: Millis = setting(
         300_000,
         "PORTSIDE_CALL_TIMEOUT_MS",
         "hosting.call_timeout_ms",
         "How long one call may take.",
-        _MILLIS,
+        MILLIS,
         unit="ms",
     )
-    max_result_bytes: Size = _setting(
+    max_result_bytes: Size = setting(
         16 * 1024**2,
         "PORTSIDE_MAX_RESULT_BYTES",
         "hosting.max_result",
         "Largest answer to one call.",
-        _SIZE,
+        SIZE,
         unit="bytes",
     )
 
     # -- limits ---------------------------------------------------------------------------------
-    max_body_bytes: Size = _setting(
-        4 * 1024**2, "PORTSIDE_MAX_BODY_BYTES", "limits.max_body", "Largest request body.", _SIZE, unit="bytes"
+    max_body_bytes: Size = setting(
+        4 * 1024**2, "PORTSIDE_MAX_BODY_BYTES", "limits.max_body", "Largest request body.", SIZE, unit="bytes"
     )
-    max_header_bytes: Size = _setting(
-        32 * 1024, "PORTSIDE_MAX_HEADER_BYTES", "limits.max_header", "Largest head of a request.", _SIZE, unit="bytes"
+    max_header_bytes: Size = setting(
+        32 * 1024, "PORTSIDE_MAX_HEADER_BYTES", "limits.max_header", "Largest head of a request.", SIZE, unit="bytes"
     )
-    max_headers: Count = _setting(
-        100, "PORTSIDE_MAX_HEADERS", "limits.max_headers", "Most headers of a request.", _COUNT
+    max_headers: Count = setting(100, "PORTSIDE_MAX_HEADERS", "limits.max_headers", "Most headers of a request.", COUNT)
+    max_url_bytes: Size = setting(
+        8 * 1024, "PORTSIDE_MAX_URL_BYTES", "limits.max_url", "Longest URL.", SIZE, unit="bytes"
     )
-    max_url_bytes: Size = _setting(
-        8 * 1024, "PORTSIDE_MAX_URL_BYTES", "limits.max_url", "Longest URL.", _SIZE, unit="bytes"
-    )
-    header_timeout_ms: Millis = _setting(
+    header_timeout_ms: Millis = setting(
         10_000,
         "PORTSIDE_HEADER_TIMEOUT_MS",
         "limits.header_timeout_ms",
         "How long the head of a request may take.",
-        _MILLIS,
+        MILLIS,
         unit="ms",
     )
-    body_timeout_ms: Millis = _setting(
+    body_timeout_ms: Millis = setting(
         30_000,
         "PORTSIDE_BODY_TIMEOUT_MS",
         "limits.body_timeout_ms",
         "How long the body of a request may take.",
-        _MILLIS,
+        MILLIS,
         unit="ms",
     )
-    idle_timeout_ms: Millis = _setting(
+    idle_timeout_ms: Millis = setting(
         75_000,
         "PORTSIDE_IDLE_TIMEOUT_MS",
         "limits.idle_timeout_ms",
         "How long an idle connection is kept.",
-        _MILLIS,
+        MILLIS,
         unit="ms",
     )
-    max_in_flight: Count = _setting(
+    max_in_flight: Count = setting(
         1000,
         "PORTSIDE_MAX_IN_FLIGHT",
         "limits.max_in_flight",
         "Most requests being answered at once; more get 503.",
-        _COUNT,
+        COUNT,
     )
-    max_connections: Count = _setting(
-        10_000, "PORTSIDE_MAX_CONNECTIONS", "limits.max_connections", "Most open connections; more get 503.", _COUNT
+    max_connections: Count = setting(
+        10_000, "PORTSIDE_MAX_CONNECTIONS", "limits.max_connections", "Most open connections; more get 503.", COUNT
     )
 
     # -- proxy ----------------------------------------------------------------------------------
-    trusted_proxies: Networks = _setting(
+    trusted_proxies: Networks = setting(
         (),
         "PORTSIDE_TRUSTED_PROXIES",
         "proxy.trusted",
         "Whose forwarded headers are believed.",
         "addresses or networks, comma-separated",
     )
-    allowed_hosts: Hosts = _setting(
+    allowed_hosts: Hosts = setting(
         (),
         "PORTSIDE_ALLOWED_HOSTS",
         "proxy.allowed_hosts",
         "More names to answer as.",
         "hosts, with or without port, comma-separated",
     )
-    allowed_origins: Origins = _setting(
+    allowed_origins: Origins = setting(
         (),
         "PORTSIDE_ALLOWED_ORIGINS",
         "proxy.allowed_origins",
@@ -221,95 +209,95 @@ class Settings(BaseModel):
     )
 
     # -- streams and sessions -------------------------------------------------------------------
-    sse_after_ms: Millis = _setting(
+    sse_after_ms: Millis = setting(
         1000,
         "PORTSIDE_SSE_AFTER_MS",
         "streams.sse_after_ms",
         "Silence after which an answer becomes a stream.",
-        _MILLIS,
+        MILLIS,
         unit="ms",
     )
-    keepalive_ms: Millis = _setting(
+    keepalive_ms: Millis = setting(
         15_000,
         "PORTSIDE_KEEPALIVE_MS",
         "streams.keepalive_ms",
         "Time between comments on a silent stream.",
-        _MILLIS,
+        MILLIS,
         unit="ms",
     )
-    retry_ms: Millis = _setting(
-        1000, "PORTSIDE_RETRY_MS", "streams.retry_ms", "When legacy clients are told to reconnect.", _MILLIS, unit="ms"
+    retry_ms: Millis = setting(
+        1000, "PORTSIDE_RETRY_MS", "streams.retry_ms", "When legacy clients are told to reconnect.", MILLIS, unit="ms"
     )
-    max_stream_events: Count = _setting(
-        1024, "PORTSIDE_MAX_STREAM_EVENTS", "streams.max_events", "Events kept per session for resuming.", _COUNT
+    max_stream_events: Count = setting(
+        1024, "PORTSIDE_MAX_STREAM_EVENTS", "streams.max_events", "Events kept per session for resuming.", COUNT
     )
-    max_stream_bytes: Size = _setting(
+    max_stream_bytes: Size = setting(
         4 * 1024**2,
         "PORTSIDE_MAX_STREAM_BYTES",
         "streams.max_bytes",
         "Bytes kept per session for resuming.",
-        _SIZE,
+        SIZE,
         unit="bytes",
     )
-    max_sessions: Count = _setting(
-        10_000, "PORTSIDE_MAX_SESSIONS", "sessions.max", "Most legacy sessions; more get 503.", _COUNT
+    max_sessions: Count = setting(
+        10_000, "PORTSIDE_MAX_SESSIONS", "sessions.max", "Most legacy sessions; more get 503.", COUNT
     )
-    session_idle_ms: Millis = _setting(
+    session_idle_ms: Millis = setting(
         1_800_000,
         "PORTSIDE_SESSION_IDLE_MS",
         "sessions.idle_ms",
         "How long an idle session is kept.",
-        _MILLIS,
+        MILLIS,
         unit="ms",
     )
-    max_suspended_calls: Count = _setting(
+    max_suspended_calls: Count = setting(
         100,
         "PORTSIDE_MAX_SUSPENDED_CALLS",
         "sessions.max_suspended_calls",
         "Most calls of one principal that wait for their user.",
-        _COUNT,
+        COUNT,
     )
-    suspended_call_ms: Millis = _setting(
+    suspended_call_ms: Millis = setting(
         600_000,
         "PORTSIDE_SUSPENDED_CALL_MS",
         "sessions.suspended_call_ms",
         "How long a call waits for its user.",
-        _MILLIS,
+        MILLIS,
         unit="ms",
     )
-    drain_timeout_ms: Millis = _setting(
+    drain_timeout_ms: Millis = setting(
         25_000,
         "PORTSIDE_DRAIN_TIMEOUT_MS",
         "serve.drain_timeout_ms",
         "How long calls may go on after a stop signal.",
-        _MILLIS,
+        MILLIS,
         unit="ms",
     )
 
     # -- observe --------------------------------------------------------------------------------
-    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], Lower] = _setting(
+    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], Lower] = setting(
         "info",
         "LOG_LEVEL",
         "observe.log_level",
         "Least severe level that is logged.",
         "debug, info, warning, error or critical",
     )
-    log_format: Annotated[Literal["auto", "json", "console"], Lower] = _setting(
+    log_format: Annotated[Literal["auto", "json", "console"], Lower] = setting(
         "auto",
         "PORTSIDE_LOG_FORMAT",
         "observe.log_format",
         "JSON lines, or readable ones; auto is readable on a terminal.",
         "auto, json or console",
     )
-    log_dir: Path | None = _setting(
+    log_dir: Path | None = setting(
         None, "PORTSIDE_LOG_DIR", "observe.log_dir", "Folder for combined.log and error.log.", "a folder"
     )
-    request_log: Switch = _setting(True, "PORTSIDE_REQUEST_LOG", "observe.request_log", "Log every request.", _SWITCH)
-    metrics_enabled: Switch = _setting(True, "METRICS_ENABLED", "observe.metrics", "Serve /metrics.", _SWITCH)
-    health_check_enabled: Switch = _setting(
-        True, "HEALTH_CHECK_ENABLED", "observe.health", "Serve /health and /ready.", _SWITCH
+    request_log: Switch = setting(True, "PORTSIDE_REQUEST_LOG", "observe.request_log", "Log every request.", SWITCH)
+    metrics_enabled: Switch = setting(True, "METRICS_ENABLED", "observe.metrics", "Serve /metrics.", SWITCH)
+    health_check_enabled: Switch = setting(
+        True, "HEALTH_CHECK_ENABLED", "observe.health", "Serve /health and /ready.", SWITCH
     )
-    health_checks: Functions = _setting(
+    health_checks: Functions = setting(
         (),
         "PORTSIDE_HEALTH_CHECKS",
         "observe.health_checks",
@@ -318,7 +306,7 @@ class Settings(BaseModel):
     )
 
     # -- secrets --------------------------------------------------------------------------------
-    encryption_keys: Keys = _setting(
+    encryption_keys: Keys = setting(
         (),
         "ENCRYPTION_KEY",
         "secrets.encryption_key",
@@ -346,9 +334,8 @@ class Settings(BaseModel):
 
 
 def _rows() -> Mapping[str, Entry]:
-    return {
-        attribute: cast("Any", field.json_schema_extra)["entry"] for attribute, field in Settings.model_fields.items()
-    }
+    fields = sorted(Settings.model_fields.items(), key=lambda item: item[0] in Outside.model_fields)
+    return {attribute: cast("Any", field.json_schema_extra)["entry"] for attribute, field in fields}
 
 
 TABLE: Final[Mapping[str, Entry]] = MappingProxyType(_rows())

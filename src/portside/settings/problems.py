@@ -5,9 +5,11 @@ import ipaddress
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from portside.errors import Problem
-from portside.settings.model import REFUSED, RESERVED, SECRET_NAMES, TABLE, Entry, Settings
+from portside.settings.entry import Entry
+from portside.settings.model import REFUSED, RESERVED, SECRET_NAMES, TABLE, Settings
 
 _PREFIXES: Final = ("MCP_", "PORTSIDE_")
 _NAMES: Final = tuple(entry.name for entry in TABLE.values())
@@ -85,9 +87,32 @@ def unsafe(settings: Settings, origins: Mapping[str, str], doubted: Collection[s
     if everybody:
         name = f"PORTSIDE_TRUSTED_PROXIES={shown(','.join(everybody))}"
         found.append(Problem(name, "believes everybody; name your proxies", origins.get("trusted_proxies")))
+    target = urlsplit(settings.target or "")
+    if target.scheme == "http" and not is_loopback(target.hostname or "") and settings.has_upstream_secret:
+        message = "would send the upstream's credentials in the clear; use https"
+        found.append(Problem(f"PORTSIDE_TARGET={shown(settings.target)}", message, origins.get("target")))
     if "*" in settings.allowed_origins:
         message = "lets every web page call; name the origins"
         found.append(Problem("PORTSIDE_ALLOWED_ORIGINS='*'", message, origins.get("allowed_origins")))
+    return found
+
+
+TOGETHER: Final = (
+    ("upstream_cert_path", "upstream_key_path"),
+    ("upstream_token_url", "upstream_client_id", "upstream_client_secret"),
+)
+"""Settings that mean something only when all of a row are there."""
+
+
+def incomplete(settings: Settings, origins: Mapping[str, str], doubted: Collection[str] = ()) -> list[Problem]:
+    """Return a problem for every setting whose companion is missing."""
+    found: list[Problem] = []
+    for row in TOGETHER:
+        given = [name for name in row if getattr(settings, name) is not None]
+        missing = [TABLE[name].name for name in row if name not in given and name not in doubted]
+        if given and missing:
+            name = TABLE[given[0]].name
+            found.append(Problem(name, f"set without {' and '.join(missing)}", origins.get(given[0])))
     return found
 
 

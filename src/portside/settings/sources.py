@@ -61,6 +61,7 @@ def load(environ: Mapping[str, str], *, file: Path | None = None, flags: Mapping
     reading.values.update({name: _Raw(value, _flag(name)) for name, value in (flags or {}).items()})
     origins = {name: reading.values[name].origin if name in reading.values else "default" for name in TABLE}
     settings, wrong = _validated(reading)
+    reading.problems.extend(problems.incomplete(settings, origins, wrong))
     reading.problems.extend(problems.unsafe(settings, origins, wrong))
     if settings.env == "production" and "env" not in wrong:
         reading.problems.extend(reading.exposed)

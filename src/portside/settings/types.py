@@ -6,7 +6,6 @@ import ipaddress
 import re
 import socket
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -29,6 +28,15 @@ _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _LABEL: Final = re.compile(r"[A-Za-z0-9._-]{1,63}")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
+URL: Final = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
+NOT_OURS_TO_SET: Final = frozenset(
+    {"accept", "connection", "content-length", "content-type", "host", "mcp-session-id", "te", "transfer-encoding"}
+)
+"""Headers that belong to the protocol itself."""
+
 KEY_BYTES: Final = 32
 
 
@@ -154,6 +162,45 @@ def own_label() -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:63] or "portside"
 
 
+def names(value: Sequence[str]) -> Sequence[str]:
+    """Check that every item can be the name of a variable. Raises ValueError."""
+    for item in value:
+        if not _NAME.fullmatch(item):
+            raise ValueError(item)
+    return value
+
+
+def url_path(value: str) -> str:
+    """Check that the text is the path of a URL. Raises ValueError."""
+    if not _PATH.fullmatch(value):
+        raise ValueError(value)
+    return value
+
+
+def secret_text(value: object) -> object:
+    """Return text as a secret. Raises ValueError where it is empty."""
+    if isinstance(value, str):
+        if not value.strip():
+            raise ValueError("empty")
+        return Secret(value.strip().encode())
+    return value
+
+
+def header_lines(value: object) -> object:
+    """Return `Name: value` lines as names in lower case and hidden values. Raises ValueError, never with a value."""
+    if not isinstance(value, str):
+        return value
+    found: list[tuple[str, Secret]] = []
+    for line in filter(None, map(str.strip, value.splitlines())):
+        name, colon, text = line.partition(":")
+        if not colon or not _TOKEN.fullmatch(name) or not text.strip().isprintable() or not text.isascii():
+            raise ValueError("not a header")
+        found.append((name.lower(), Secret(text.strip().encode())))
+    if not found or any(name in NOT_OURS_TO_SET for name, _ in found):
+        raise ValueError("none, or one that is not free to set")
+    return tuple(found)
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Size = Annotated[int, BeforeValidator(size), Field(ge=1, le=2**40)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -166,4 +213,8 @@ Hosts = Annotated[tuple[str, ...], BeforeValidator(words), AfterValidator(hosts)
 Origins = Annotated[tuple[str, ...], BeforeValidator(words), AfterValidator(origins)]
 Functions = Annotated[tuple[str, ...], BeforeValidator(words), AfterValidator(functions)]
 Keys = Annotated[tuple[Secret, ...], BeforeValidator(keys)]
-Folder = Path
+Words = Annotated[tuple[str, ...], BeforeValidator(words)]
+Names = Annotated[tuple[str, ...], BeforeValidator(words), AfterValidator(names)]
+UrlPath = Annotated[str, AfterValidator(url_path)]
+SecretText = Annotated[Secret, BeforeValidator(secret_text)]
+HeaderLines = Annotated[tuple[tuple[str, Secret], ...], BeforeValidator(header_lines)]

@@ -16,6 +16,8 @@ UNSUPPORTED_REVISION: Final = -32022
 CALL_TIMED_OUT: Final = -31001
 RESULT_TOO_LARGE: Final = -31002
 NOT_READY: Final = -31003
+SERVER_BUSY: Final = -31004
+SERVER_GONE: Final = -31005
 """Our own codes lie outside -32768..-32000, which JSON-RPC and MCP reserve (MCP 2026-07-28, Basic, Error Codes)."""
 
 HTTP_STATUS: Final[Mapping[int, int]] = MappingProxyType(
@@ -27,6 +29,7 @@ HTTP_STATUS: Final[Mapping[int, int]] = MappingProxyType(
         MISSING_CAPABILITY: 400,
         UNSUPPORTED_REVISION: 400,
         METHOD_NOT_FOUND: 404,
+        SERVER_BUSY: 503,
     }
 )
 """Status of a modern answer that is this error; every other code rides on 200."""

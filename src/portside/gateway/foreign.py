@@ -1,0 +1,126 @@
+"""In front of a server outside this process: its states are sealed for who carries them, its answers are kept."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
+
+from portside.clock import Clock
+from portside.gateway.call import digest
+from portside.gateway.kept import Kept
+from portside.gateway.seal import Seal
+from portside.hosting.base import Back, Call, Description, Host, Link
+from portside.hosting.translated.listed import Overhearing
+from portside.wire import message, methods, refusal, translate
+from portside.wire.message import Id, Message
+from portside.wire.session import SessionRecord
+
+PURPOSE: Final = "foreign"
+
+
+class ForeignLink:
+    """The modern link of a foreign server.
+
+    A `requestState` it hands out is an attacker's input when it comes back (MCP 2026-07-28, Multi Round-Trip Requests):
+    whether the server guards it is unknown, so it leaves here sealed for `lifetime_s`, for its principal and request.
+    """
+
+    def __init__(self, link: Link, seal: Seal, kept: Kept, clock: Clock, lifetime_s: float) -> None:
+        self._link = link
+        self._seal = seal
+        self._kept = kept
+        self._clock = clock
+        self._lifetime_s = lifetime_s
+
+    def is_plain(self, message: Message) -> bool:
+        return self._link.is_plain(message)
+
+    async def request(self, message: Message, back: Back, call: Call) -> Message:
+        """Return the response, from what is kept where that is fresh. Raises HostGone."""
+        if message.method == methods.LISTEN:
+            return await self._link.request(message, Overhearing(back, self._kept.hear), call)
+        asked = self._unwrapped(message, call)
+        if asked is None:
+            return _refused(message)
+        found = self._kept.find(asked, call.principal)
+        if found is not None:
+            return Message("response", id=message.id, result=found)
+        changes = self._kept.changes(asked.method)
+        reply = await self._link.request(asked, back, call)
+        if reply.result is None:
+            return reply
+        if translate.is_input_required(reply.result):
+            return self._wrapped(asked, reply, call)
+        self._kept.keep(asked, call.principal, reply.result, changes=changes)
+        return reply
+
+    async def notify(self, message: Message, call: Call) -> None:
+        await self._link.notify(message, call)
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    def _wrapped(self, asked: Message, reply: Message, call: Call) -> Message:
+        result = cast("dict[str, Any]", reply.result)
+        state = result.get("requestState")
+        if state is None:
+            return reply
+        expires = self._clock.now() + self._lifetime_s
+        claims = {"s": state, "p": call.principal, "d": digest(asked), "e": expires}
+        return Message("response", id=reply.id, result={**result, "requestState": self._seal.close(claims)})
+
+    def _unwrapped(self, asked: Message, call: Call) -> Message | None:
+        """Return the request with the server's own state in it, None where it carries one that is not good for it."""
+        params = asked.params or {}
+        if "requestState" not in params:
+            return asked
+        state = params["requestState"]
+        claims = self._seal.open(state) if isinstance(state, str) else None
+        if claims is None or claims["p"] != call.principal or claims["d"] != digest(asked):
+            return None
+        if self._clock.now() >= claims["e"]:
+            return None
+        return message.request(cast("Id", asked.id), asked.method, {**params, "requestState": claims["s"]})
+
+
+class OverheardHost:
+    """A host whose announcements to legacy sessions are heard on their way, so that nothing outdated is kept."""
+
+    def __init__(self, host: Host, heard: Callable[[Message], None]) -> None:
+        self._host = host
+        self._heard = heard
+
+    @property
+    def description(self) -> Description:
+        return self._host.description
+
+    @property
+    def routes(self) -> Sequence[Any]:
+        return self._host.routes
+
+    async def start(self) -> None:
+        await self._host.start()
+
+    async def open(self, session: SessionRecord | None, back: Back) -> Link:
+        return await self._host.open(session, Overhearing(back, self._heard))
+
+    async def ping(self) -> None:
+        await self._host.ping()
+
+    async def close(self) -> None:
+        await self._host.close()
+
+
+def guarded(host: Host, link: Link, secrets: Sequence[bytes], clock: Clock, lifetime_s: float) -> tuple[Host, Link]:
+    """Return a host for its legacy sessions and a link for its modern exchanges, as a foreign server needs them.
+
+    A server of this process is returned as it is: it seals its states itself, and asking it costs nothing.
+    """
+    if not host.description.is_foreign:
+        return host, link
+    kept = Kept(clock)
+    guarded_link = ForeignLink(link, Seal(PURPOSE, secrets), kept, clock, lifetime_s)
+    return OverheardHost(host, kept.hear), guarded_link
+
+
+def _refused(asked: Message) -> Message:
+    data = {"reason": "invalid_request_state"}
+    return message.failure(asked.id, refusal.INVALID_PARAMS, "Invalid or expired requestState", data)

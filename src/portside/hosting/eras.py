@@ -1,0 +1,98 @@
+"""Both eras in front of any host: what it does not speak itself is translated, call by call."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from portside.clock import Clock, SystemClock
+from portside.hosting.base import Back, Description, Host, Link
+from portside.hosting.translated.leases import Limits
+from portside.hosting.translated.legacy import LegacyOverModern
+from portside.hosting.translated.listed import SILENT, CheckedLink, ListedTools, Overhearing, listed_by
+from portside.hosting.translated.modern import DEFAULT, ModernOverLegacy
+from portside.wire.message import Message
+from portside.wire.revisions import Era
+from portside.wire.session import SessionRecord
+
+ERAS: Final[tuple[Era, ...]] = ("modern", "legacy")
+
+_TOOLS_CHANGED: Final = "notifications/tools/list_changed"
+
+
+def both_eras(host: Host, limits: Limits = DEFAULT, clock: Clock | None = None) -> Host:
+    """Return a host that serves both eras: `host` itself where it does and is of this process.
+
+    May be called before `host` has started: which eras it speaks is looked at whenever a link is opened. Until it
+    knows, its description names no era.
+    """
+    description = host.description
+    if set(description.eras) == set(ERAS) and not description.is_foreign:
+        return host
+    return BothEras(host, limits, clock or SystemClock())
+
+
+class BothEras:
+    """A host that has the era its server lacks translated, and checks mirrored headers for servers that do not."""
+
+    def __init__(self, host: Host, limits: Limits, clock: Clock) -> None:
+        self._host = host
+        self._limits = limits
+        self._clock = clock
+        self._modern: Link | None = None
+        self._lists: ListedTools | None = None
+        self._opening = asyncio.Lock()
+
+    @property
+    def description(self) -> Description:
+        """What the server is; the eras it speaks itself in `eras`, the others in `translated`."""
+        found = self._host.description
+        return replace(found, translated=tuple(era for era in ERAS if era not in found.eras) if found.eras else ())
+
+    @property
+    def routes(self) -> Sequence[Any]:
+        return self._host.routes
+
+    async def start(self) -> None:
+        await self._host.start()
+
+    async def ping(self) -> None:
+        await self._host.ping()
+
+    async def close(self) -> None:
+        modern, self._modern = self._modern, None
+        if modern is not None:
+            await modern.close()
+        await self._host.close()
+
+    async def open(self, session: SessionRecord | None, back: Back) -> Link:
+        """Return a link of either era. Raises HostGone."""
+        if session is not None and "legacy" in self._host.description.eras:
+            return await self._host.open(session, Overhearing(back, self._hear))
+        modern, lists = await self._shared()
+        if session is None:
+            described = self._host.description
+            # A server object of this process that speaks the modern era compares mirrored headers itself.
+            is_checked = "modern" not in described.eras or described.is_foreign
+            return CheckedLink(modern, lists, self._hear) if is_checked else modern
+        return LegacyOverModern(modern, session, back, listed=lists, heard=self._hear)
+
+    async def _shared(self) -> tuple[Link, ListedTools]:
+        """Return the one link of all modern exchanges, and what is known of its tools."""
+        async with self._opening:
+            if self._modern is None or self._lists is None:
+                if "modern" in self._host.description.eras:
+                    self._modern = await self._host.open(None, SILENT)
+                else:
+                    # A link to an object of this process costs nothing: none is used twice, so none remembers a caller.
+                    limits = self._limits if self._host.description.is_foreign else replace(self._limits, idle=0)
+                    self._modern = ModernOverLegacy(self._open_legacy, limits, lambda told, _: self._hear(told))
+                self._lists = ListedTools(listed_by(self._modern), self._clock)
+            return self._modern, self._lists
+
+    async def _open_legacy(self, session: SessionRecord, back: Back) -> Link:
+        return await self._host.open(session, back)
+
+    def _hear(self, told: Message) -> None:
+        if told.method == _TOOLS_CHANGED and self._lists is not None:
+            self._lists.forget()

@@ -1,0 +1,1 @@
+"""One era served by a server that speaks the other."""

@@ -1,0 +1,1 @@
+"""SDK families that cannot live beside SDK v2: their adapters, run by interpreters of their own."""
