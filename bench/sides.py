@@ -16,6 +16,7 @@ INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
 PORTSIDE_SETTINGS = {
     "MCP_ENV": "production",
+    "RATE_LIMIT_MAX_REQUESTS": "0",
     "PORTSIDE_REQUEST_LOG": "false",
     "LOG_LEVEL": "warning",
 }

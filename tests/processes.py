@@ -54,7 +54,11 @@ class Serving:
 def portside(
     target: str, *arguments: str, environment: Mapping[str, str] | None = None, stop: bool = True
 ) -> Generator[Serving]:
-    """Run `portside serve TARGET` for the block, from the repository's root; see `serving`."""
+    """Run `portside serve TARGET` for the block, from the repository's root; see `serving`.
+
+    Without a limit on requests unless the test sets one: most send more in a minute than one caller may.
+    """
+    environment = {"RATE_LIMIT_MAX_REQUESTS": "0", **(environment or {})}
     port = free_port()
     command = [sys.executable, "-m", "portside", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
     with serving([*command, *arguments], port, environment=environment, stop=stop) as server:

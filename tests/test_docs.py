@@ -25,6 +25,8 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 FOREIGN: Final = {
     "click.Group": {"list_commands", "get_command", "format_commands"},
     "uvicorn.Server": {"capture_signals"},
+    "asyncio.Protocol": {"connection_made", "data_received", "connection_lost"},
+    "httptools": {"on_message_begin", "on_url", "on_header", "on_headers_complete", "on_body", "on_message_complete"},
     "the SDK's Outbound": {"send_raw_request"},
 }
 """Methods that somebody else calls and describes."""
@@ -77,7 +79,11 @@ def undocumented(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.ClassDef):
             described = described_methods(bases(node)).union(*FOREIGN.values())
             for member in public(node.body):
-                if ast.get_docstring(member) is None and member.name not in described:
+                # What the properties of a shape are is said by the shape.
+                is_shape = "Protocol" in bases(node) and any(
+                    ast.unparse(one) == "property" for one in member.decorator_list
+                )
+                if ast.get_docstring(member) is None and member.name not in described and not is_shape:
                     yield f"{node.name}.{member.name}"
 
 

@@ -129,12 +129,22 @@ async def test_a_hundred_asking_calls_of_two_users_never_cross_nor_share_a_link_
     assert ends == [f"hello {'ann' if n % 2 else 'bob'}{n} last{n}" for n in range(60)]
 
 
+async def test_a_link_that_may_know_roots_serves_nobody_else_where_nobody_says_who_they_are() -> None:
+    async with translated(build()) as (clients, host):
+        for _ in range(2):
+            await clients.call("echo", {"text": "a"}, capabilities={"roots": {}}).until_over()
+        assert host.opened == 2
+        for _ in range(2):
+            await clients.call("echo", {"text": "a"}, capabilities={}).until_over()
+        assert host.opened == 3
+
+
 async def test_links_are_used_again_by_clients_of_the_same_kind_only() -> None:
     async with translated(build()) as (clients, host):
         for _ in range(5):
-            await clients.call("echo", {"text": "a"}).until_over()
+            await clients.call("echo", {"text": "a"}, principal="bob").until_over()
         assert host.opened == 1
-        await clients.call("echo", {"text": "a"}, capabilities={}).until_over()
+        await clients.call("echo", {"text": "a"}, principal="bob", capabilities={}).until_over()
         await clients.call("echo", {"text": "a"}, principal="ann").until_over()
         assert host.opened == 3
 

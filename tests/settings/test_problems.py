@@ -69,7 +69,6 @@ def test_all_problems_of_all_kinds_are_told_at_once() -> None:
     problems = found(
         {
             "MCP_PROT": "1",
-            "JWT_SECRET": "hunter2",
             "LOG_LEVEL": "loud",
             "MCP_PORT": "70000",
             "MCP_HOST": "0.0.0.0",
@@ -78,35 +77,24 @@ def test_all_problems_of_all_kinds_are_told_at_once() -> None:
         }
     )
     assert [problem.name for problem in problems] == [
-        "MCP_PROT", "JWT_SECRET", "MCP_PORT='70000'", "LOG_LEVEL='loud'", "ENCRYPTION_KEY", "MCP_HOST='0.0.0.0'",
+        "MCP_PROT", "MCP_PORT='70000'", "LOG_LEVEL='loud'", "ENCRYPTION_KEY", "MCP_HOST='0.0.0.0'",
         "PORTSIDE_ALLOWED_ORIGINS='*'",
     ]  # fmt: skip
     assert all(problem.origin for problem in problems)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("RATE_LIMIT_WINDOW_MS", "60000"),
-        ("RATE_LIMIT_MAX_REQUESTS", "100"),
-        ("SSL_CERT_PATH", "/c"),
-        ("SSL_KEY_PATH", "/k"),
-        ("SSL_CA_PATH", "/a"),
-    ],
-)
-def test_a_protection_this_version_has_not_is_refused_when_set(name: str, value: str) -> None:
-    (problem,) = found({name: value})
-    assert problem.name == f"{name}={value!r}"
-    assert "is not in this version; unset it" in problem.message
-    assert load({name: ""}).settings.port == 3000
-
-
 def test_reserved_names_of_the_hosted_server_are_accepted_and_noted() -> None:
     loaded = load({"DATABASE_URL": "postgres://u:hunter2@db/x", "REDIS_PASSWORD": "hunter2"})
-    assert loaded.notices == (
-        "DATABASE_URL is set; this version of portside does not use it",
-        "REDIS_PASSWORD is set; this version of portside does not use it",
-    )
+    assert loaded.notices == ("REDIS_PASSWORD is set; this version of portside does not use it",)
+
+
+def test_database_url_is_where_our_records_are_unless_they_have_a_place_of_their_own() -> None:
+    theirs = load({"DATABASE_URL": "postgres://u:hunter2@db/x"})
+    assert theirs.origins["database_url"] == "environment DATABASE_URL"
+    assert "hunter2" not in repr(theirs.settings)
+    ours = load({"DATABASE_URL": "postgres://u:hunter2@db/x", "PORTSIDE_DATABASE_URL": "sqlite:////r.db"}).settings
+    assert ours.database_url is not None
+    assert ours.database_url.reveal() == b"sqlite:////r.db"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "mcp.example.com"])

@@ -66,6 +66,11 @@ def test_each_source_outranks_the_ones_before(toml: Path, secrets: Path) -> None
 
 SAMPLES: Final = {
     "asgi_path": '"/mcp"',
+    "auth_audience": '"https://a.com/mcp"',
+    "auth_issuers": '["https://login.a.com"]',
+    "auth_jwks_url": '"https://login.a.com/keys"',
+    "introspection_url": '"https://login.a.com/introspect"',
+    "max_calls": "7",
     "public_url": '"https://a.com"',
     "stdio_idle_ms": "7",
     "stdio_max_files": "7",
@@ -80,13 +85,15 @@ def test_every_setting_but_a_secret_can_be_set_in_the_file(tmp_path: Path) -> No
     lines: list[str] = []
     for name, entry in TABLE.items():
         value: object = getattr(defaults, name)
-        text = f'"{value}"' if value is not None else SAMPLES.get(name, f'"{tmp_path}"')
-        if isinstance(value, int | tuple):
+        text = f'"{value}"' if value is not None else f'"{tmp_path}"'
+        if name in SAMPLES:
+            text = SAMPLES[name]
+        elif isinstance(value, int | tuple):
             text = "true" if isinstance(value, bool) else "7" if isinstance(value, int) else "[]"
         if not entry.is_secret:
             lines.append(f"{entry.key} = {text}")
     file = write(tmp_path / "portside.toml", "\n".join(lines))
-    secrets = {"PORTSIDE_UPSTREAM_CLIENT_SECRET": "x" * 32}
+    secrets = {"PORTSIDE_UPSTREAM_CLIENT_SECRET": "x" * 32, "PORTSIDE_INTROSPECTION_CLIENT_SECRET": "x" * 32}
     origins = load(secrets, file=file).origins
     expected = {name: f"portside.toml {entry.key}" for name, entry in TABLE.items() if not entry.is_secret}
     assert {name: origins[name] for name in expected} == expected
@@ -176,13 +183,13 @@ def test_a_secrets_folder_that_is_none_is_told(tmp_path: Path) -> None:
     assert "is not a folder that can be read" in refusal({"PORTSIDE_SECRETS_DIR": str(tmp_path / "absent")})
 
 
-def test_misspelt_and_unserved_files_of_the_secrets_folder_are_told(secrets: Path) -> None:
+def test_misspelt_and_wrong_files_of_the_secrets_folder_are_told(secrets: Path) -> None:
     write(secrets / "ENCRYPTION_KYE", KEY)
     write(secrets / "JWT_SECRET", "hunter2")
     write(secrets / "SOMEBODY_ELSES", "x")
     message = refusal({"PORTSIDE_SECRETS_DIR": str(secrets)})
     assert "ENCRYPTION_KYE: no such setting; did you mean ENCRYPTION_KEY?" in message
-    assert "JWT_SECRET: authentication is not in this version" in message
+    assert "JWT_SECRET: expected at least 32 random bytes" in message
     assert len(message.splitlines()) == 2
     assert "hunter2" not in message
 

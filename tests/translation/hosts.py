@@ -87,7 +87,7 @@ class OldServer:
         self.arrived = asyncio.Event()
         self.is_down = False
         self.revision: object = "2025-11-25"
-        self.is_foreign = False
+        self.is_foreign = True
 
     @property
     def description(self) -> Description:

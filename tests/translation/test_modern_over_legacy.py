@@ -74,7 +74,7 @@ async def test_a_call_goes_out_without_envelope_and_comes_back_with_all_it_needs
     server = OldServer(tools__call=say)
     async with served(both_eras(server)) as clients:
         meta = {"progressToken": "p", "traceparent": "00-1", classify.META_CLIENT: {"name": "c", "version": "2"}}
-        reply = (await clients.call("t", {"a": None}, params={"extra": 1}, meta=meta).until_over()).json["result"]
+        reply = (await clients.call("t", {"a": None}, principal="ann", params={"extra": 1}, meta=meta).until_over()).json["result"]
         [link] = server.links
     assert link.params("tools/call") == [
         {"name": "t", "arguments": {"a": None}, "extra": 1, "_meta": {"progressToken": "p", "traceparent": "00-1"}}
@@ -153,9 +153,9 @@ async def test_only_what_belongs_to_the_call_comes_on_its_stream() -> None:
 
     server = OldServer(tools__call=talk)
     async with served(both_eras(server)) as clients:
-        quiet = await clients.call("t").until_over()
-        loud = await clients.call("t", meta={classify.META_LOG_LEVEL: "info"}).until_over()
-        again = await clients.call("t", meta={classify.META_LOG_LEVEL: "info"}).until_over()
+        quiet = await clients.call("t", principal="ann").until_over()
+        loud = await clients.call("t", principal="ann", meta={classify.META_LOG_LEVEL: "info"}).until_over()
+        again = await clients.call("t", principal="ann", meta={classify.META_LOG_LEVEL: "info"}).until_over()
         [link] = server.links
     told = [one.get("method") for one in quiet.messages]
     assert told == ["notifications/progress", "notifications/vendor", None]
@@ -193,14 +193,14 @@ async def test_calls_at_once_have_links_of_their_own_and_share_them_afterwards()
     held = Held()
     server = OldServer(tools__call=held)
     async with served(both_eras(server, Limits(idle=2))) as clients:
-        responses = [clients.call("t", id=n) for n in range(5)]
+        responses = [clients.call("t", principal="ann", id=n) for n in range(5)]
         await until(lambda: held.entered == 5)
         assert len(server.open_links) == 5
         held.opened.set()
         for response in responses:
             await response.until_over()
         await until(lambda: len(server.open_links) == 2)
-        await clients.call("t").until_over()
+        await clients.call("t", principal="ann").until_over()
         assert len(server.links) == 5
 
 
@@ -208,13 +208,13 @@ async def test_no_more_links_than_allowed_and_whoever_waits_too_long_is_told() -
     held = Held()
     server = OldServer(tools__call=held)
     async with served(both_eras(server, Limits(leases=2, wait_s=0.05))) as clients:
-        first = [clients.call("t", id=n) for n in range(2)]
+        first = [clients.call("t", principal="ann", id=n) for n in range(2)]
         await until(lambda: held.entered == 2)
-        refused = await clients.call("t", id=3).until_over()
+        refused = await clients.call("t", principal="ann", id=3).until_over()
         held.opened.set()
         for response in first:
             await response.until_over()
-        assert text((await clients.call("t", id=4).until_over()).json) == "said"
+        assert text((await clients.call("t", principal="ann", id=4).until_over()).json) == "said"
         assert len(server.links) == 2
     assert "in use" in refused.json["error"]["message"]
 
@@ -240,16 +240,16 @@ async def test_links_kept_too_long_are_closed() -> None:
 async def test_a_link_found_dead_is_not_used_again_and_lists_are_asked_for_anew() -> None:
     server = OldServer(tools__call=say)
     async with served(both_eras(server)) as clients:
-        await clients.call("t").until_over()
+        await clients.call("t", principal="ann").until_over()
         server.links[0].is_broken = True
-        listed = await clients.modern("tools/list").until_over()
+        listed = await clients.modern("tools/list", principal="ann").until_over()
         assert listed.json["result"]["tools"] == []
         assert server.links[0].is_closed
         server.links[1].is_broken = True
         # A tool may have run before its link died.
-        lost = await clients.call("t").until_over()
+        lost = await clients.call("t", principal="ann").until_over()
         assert "gone" in lost.json["error"]["message"]
-        assert text((await clients.call("t").until_over()).json) == "said"
+        assert text((await clients.call("t", principal="ann").until_over()).json) == "said"
         assert len(server.links) == 3
 
 

@@ -13,6 +13,10 @@ from portside.version import VERSION
 _COMMANDS: Final = {
     "serve": ("portside.cli.serve:serve", "Serve an MCP server over HTTP."),
     "check": ("portside.cli.check:check", "Say what a target is, without serving it."),
+    "token": ("portside.cli.token:token", "Issue and inspect access tokens."),
+    "keys": ("portside.cli.keys:keys", "Create, list and revoke API keys."),
+    "audit": ("portside.cli.audit:audit", "Verify the audit log, look at it, or hand it over."),
+    "db": ("portside.cli.db:db", "Look after the durable store."),
     "settings": ("portside.cli.settings:settings", "Show the settings in force, or document all of them."),
 }
 

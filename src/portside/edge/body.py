@@ -8,6 +8,11 @@ from portside.edge.asgi import ASGIApp, Headers, Message, Receive, Scope, Send, 
 CLOSE: Final[Headers] = ((b"connection", b"close"),)
 
 
+def closing(scope: Scope) -> Headers:
+    """Return what a refusal says where the body is still on its way: nobody waits for it, so the connection ends."""
+    return () if "portside.complete" in scope else CLOSE
+
+
 class Body:
     """Puts the body into `scope["portside.body"]` and hands on a `receive` that yields it once, then disconnects.
 
@@ -23,7 +28,8 @@ class Body:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         length = scope["portside.headers"].get(b"content-length")
-        if length is not None and length.isdigit() and int(length[:19]) > self._max_bytes:
+        # A length of twenty digits is over any limit, and one of thousands would take long to read.
+        if length is not None and length.isdigit() and int(length.lstrip(b"0")[:20] or b"0") > self._max_bytes:
             await self._refuse_size(scope, send)
             return
         # Most bodies have arrived with their head; only a wait that can be long is guarded.

@@ -3,6 +3,7 @@
 from typing import Final
 
 from portside.edge.asgi import ASGIApp, Receive, Scope, Send, refuse
+from portside.edge.body import closing
 
 EXEMPT: Final = frozenset({"/health", "/ready", "/metrics"})
 
@@ -23,7 +24,8 @@ class Admission:
             await self._app(scope, receive, send)
             return
         if self.in_flight >= self._max:
-            await refuse(scope, send, 503, "too many requests are being answered", [(b"retry-after", b"1")])
+            head = [(b"retry-after", b"1"), *closing(scope)]
+            await refuse(scope, send, 503, "too many requests are being answered", head)
             return
         self.in_flight += 1
         is_held = True

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from portside.edge.asgi import ASGIApp, Receive, Scope, Send, refuse
+from portside.edge.body import CLOSE, closing
 
 LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
@@ -57,7 +58,8 @@ class Origin:
             if not self.is_allowed_origin(origin):
                 refusal = 403, f"Origin {_shown(origin)} is not allowed: see PORTSIDE_ALLOWED_ORIGINS"
         if refusal is not None:
-            return refuse(scope, send, *refusal)
+            # Whoever is unsure whom it asks may be unsure where its request ends.
+            return refuse(scope, send, *refusal, CLOSE if refusal[0] == 400 else closing(scope))
         return self._app(scope, receive, send)
 
     def is_allowed_origin(self, value: bytes) -> bool:

@@ -3,7 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from portside.auth.authenticators import Authenticator
+from portside.auth.challenge import Challenges
+from portside.auth.metadata import Metadata
 from portside.edge.asgi import ASGIApp
+from portside.edge.authenticate import Authenticate
 from portside.edge.body import Body
 from portside.edge.cors import Cors
 from portside.edge.entry import Entry
@@ -11,7 +15,9 @@ from portside.edge.forwarded import Forwarded
 from portside.edge.headers import HeadLimits
 from portside.edge.limit import Admission
 from portside.edge.origin import Origin
+from portside.edge.rate import FailureLimit, RateLimit
 from portside.observe.record import Record
+from portside.state.base import Counters
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +36,33 @@ class EdgeOptions:
     max_in_flight: int = 1000
 
 
-def build(app: ASGIApp, options: EdgeOptions, emit: Callable[[Record], None]) -> ASGIApp:
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """How callers are told apart, and how often one may ask. No `challenges`: nobody authenticates; `most` 0: no limit.
+
+    `most` requests within any `window_ms`, of a principal, or of an address where nobody says who they are.
+    """
+
+    ways: Sequence[Authenticator] = ()
+    challenges: Challenges | None = None
+    metadata: Metadata | None = None
+    opens_metrics: bool = False
+    counters: Counters | None = None
+    most: int = 0
+    window_ms: int = 60_000
+
+
+def build(
+    app: ASGIApp, options: EdgeOptions, emit: Callable[[Record], None], callers: Callers | None = None
+) -> ASGIApp:
     """Return `app` behind the whole edge. Read from the bottom: the last line meets a request first."""
     # The body last: nothing is read for a request that is refused anyway.
     app = Body(app, max_bytes=options.max_body_bytes, timeout_s=options.body_timeout_s)
     # Admission before the body, so that slow senders count; after the refusals, which cost nothing.
     app = Admission(app, max_in_flight=options.max_in_flight)
+    if callers is not None:
+        # Callers before admission: nobody takes a place who may not call.
+        app = _told_apart(app, callers)
     listed = {origin.lower().rstrip("/").encode() for origin in options.allowed_origins}
     # CORS after Origin: only pages that may call at all get answers to their preflights.
     app = Cors(app, is_listed=lambda origin: b"*" in listed or origin.lower() in listed)
@@ -51,3 +78,22 @@ def build(app: ASGIApp, options: EdgeOptions, emit: Callable[[Record], None]) ->
     app = Forwarded(app, trusted=options.trusted_proxies)
     # The record outermost: also what every other layer refuses is counted and logged.
     return Entry(app, emit=emit)
+
+
+def _told_apart(app: ASGIApp, callers: Callers) -> ASGIApp:
+    counters, most, window_ms = callers.counters, callers.most, callers.window_ms
+    is_limited = counters is not None and most > 0
+    if counters is not None and is_limited:
+        # After authentication: what is counted is the principal, and only where there is none the address.
+        app = RateLimit(app, counters, most=most, window_ms=window_ms)
+    if callers.challenges is None:
+        return app
+    app = Authenticate(
+        app,
+        ways=callers.ways,
+        challenges=callers.challenges,
+        metadata=callers.metadata,
+        opens_metrics=callers.opens_metrics,
+    )
+    # Around authentication: it sees the refusals, and spares the work of the next one.
+    return FailureLimit(app, counters, most=most, window_ms=window_ms) if counters is not None and is_limited else app

@@ -10,14 +10,17 @@ from portside.clock import Clock
 from portside.gateway import foreign
 from portside.gateway.answer import WATCH_AFTER_S
 from portside.gateway.exchange import PURPOSE, Exchanges
+from portside.gateway.filtered import FilteredHost, FilteredLink
+from portside.gateway.guard import Guard
 from portside.gateway.http import Headers, Incoming, Outgoing, accepts, refuse, reply
 from portside.gateway.options import Options
 from portside.gateway.seal import Seal
 from portside.gateway.sessions import LegacySessions
 from portside.gateway.ticker import Ticker
 from portside.hosting.base import Host, Link
+from portside.hosting.large import LargeWork
 from portside.state.base import Sessions, Streams
-from portside.wire import classify, headers, message, methods, refusal, revisions
+from portside.wire import classify, headers, message, methods, refusal, revisions, strict
 from portside.wire.message import Message
 from portside.wire.refusal import Refusal
 
@@ -61,10 +64,14 @@ class Gateway:
         options: Options,
         clock: Clock,
         secrets: Sequence[bytes] = (),
+        guard: Guard | None = None,
     ) -> None:
         ticker = Ticker(WATCH_AFTER_S)
         self.exchanges = Exchanges(link, options, Seal(PURPOSE, secrets), ticker)
         self.legacy = LegacySessions(host, sessions, streams, options, clock, ticker)
+        # None where there is nothing to ask: then no request pays for it.
+        self._guard = None if guard is None or guard.is_idle else guard
+        self._parsing = LargeWork()
         self._sweeper: asyncio.Task[None] | None = None
 
     @classmethod
@@ -76,11 +83,14 @@ class Gateway:
         options: Options,
         clock: Clock,
         secrets: Sequence[bytes] = (),
+        guard: Guard | None = None,
     ) -> "Gateway":
         """Return a gateway in front of a started host."""
         link = await host.open(None, _Nobody())
         host, link = foreign.guarded(host, link, secrets, clock, options.suspended_call_s)
-        gateway = cls(host, link, sessions, streams, options, clock, secrets)
+        if guard is not None and not guard.policy.is_empty:
+            host, link = FilteredHost(host, guard.policy), FilteredLink(link, guard.policy)
+        gateway = cls(host, link, sessions, streams, options, clock, secrets, guard)
         gateway._sweeper = asyncio.create_task(gateway.legacy.sweep(), name="session-sweep")
         return gateway
 
@@ -96,6 +106,7 @@ class Gateway:
             scheme=scope.get("scheme", "http"),
             path=scope["path"],
             principal=scope.get("portside.principal"),
+            identity=scope.get("portside.identity"),
         )
         release = scope.get("portside.release")
         if release is not None:
@@ -108,24 +119,35 @@ class Gateway:
             if incoming.method == "POST":
                 await self._post(incoming, out)
             elif incoming.method in ("GET", "DELETE"):
+                if self._guard is not None:
+                    self._guard.check_stream(incoming)
                 await self._stream_or_end(incoming, out)
             else:
                 incoming.record.outcome = "refused"
                 await reply(out, 405, headers=[ALLOW])
         except Refusal as refused:
             await refuse(out, incoming.record, refused)
+        finally:
+            if incoming.held and self._guard is not None:
+                self._guard.release(incoming)
 
     async def _post(self, incoming: Incoming, out: Outgoing) -> None:
         _check_content(incoming)
-        sent = message.parse(incoming.body)
+        body = incoming.body
+        sent = message.parse(body) if len(body) <= strict.LARGE else await self._parsing.run(message.parse, body)
         record = incoming.record
         if isinstance(sent, tuple):
             record.era, record.rpc_method = "legacy", "batch"
+            if self._guard is not None:
+                for one in sent:
+                    await self._guard.admit(one, incoming)
             await self.legacy.post_batch(incoming, out, sent)
             return
         if sent.kind != "response":
             record.rpc_method = methods.label(sent.method)
             record.name = _name(sent)
+        if self._guard is not None:
+            await self._guard.admit(sent, incoming)
         if not classify.is_modern(sent, incoming.headers):
             record.era = "legacy"
             await self.legacy.post(incoming, out, sent)

@@ -45,6 +45,7 @@ class Exchanges:
             capabilities=envelope.capabilities,
             client_info=envelope.client,
             principal=incoming.principal,
+            caller=incoming.identity,
             client=incoming.client,
             scheme=incoming.scheme,
             path=incoming.path,

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from portside.auth.principal import Principal
 from portside.observe.record import Record
 from portside.wire.message import Id
 from portside.wire.refusal import Refusal
@@ -22,7 +23,10 @@ def _nothing() -> None:
 
 @dataclass(slots=True)
 class Incoming:
-    """One HTTP request. `headers` holds the last value of each lower-case name; `release` gives its admission back."""
+    """One HTTP request. `headers` holds the last value of each lower-case name; `release` gives its admission back.
+
+    `principal` is the id of `identity`; both are None where nobody authenticates. `held` counts the calls it has begun.
+    """
 
     method: str
     headers: Mapping[bytes, bytes]
@@ -33,6 +37,8 @@ class Incoming:
     scheme: str = "http"
     path: str = "/mcp"
     principal: str | None = None
+    identity: Principal | None = None
+    held: int = 0
     release: Callable[[], None] = field(default=_nothing)
 
 

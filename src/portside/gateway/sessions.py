@@ -249,6 +249,7 @@ class LegacySessions:
             capabilities=initialize.get("capabilities"),
             client_info=initialize.get("clientInfo"),
             principal=incoming.principal,
+            caller=incoming.identity,
             client=incoming.client,
             scheme=incoming.scheme,
             path=incoming.path,

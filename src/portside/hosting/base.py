@@ -14,7 +14,8 @@ class Call:
     """What an adapter needs to know of one exchange to set the hosted SDK's own context.
 
     `headers` are the raw request headers, names in lower case. `close_stream` ends the response stream of a legacy
-    call early, so that its client reconnects and polls (SEP-1699); None where there is nothing to resume.
+    call early, so that its client reconnects and polls (SEP-1699); None where there is nothing to resume. `caller` is
+    whoever asks as the layers above know them; adapters pass it on and never look inside.
     """
 
     era: Era
@@ -23,6 +24,7 @@ class Call:
     capabilities: Any = None
     client_info: Any = None
     principal: str | None = None
+    caller: object = None
     client: tuple[str, int] | None = None
     scheme: str = "http"
     path: str = "/mcp"

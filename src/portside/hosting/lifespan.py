@@ -28,7 +28,8 @@ class Lifespan(Generic[T]):
     async def stop(self) -> None:
         """Leave the context manager; raises what leaving it raises. May be called twice."""
         self._stop.set()
-        if self._task is not None and self._state.done() and self._state.exception() is None:
+        is_entered = self._state.done() and not self._state.cancelled() and self._state.exception() is None
+        if self._task is not None and is_entered:
             await asyncio.shield(self._task)
 
     async def _run(self) -> None:

@@ -1,5 +1,6 @@
 """Hosting objects of the official Python SDK v2, `MCPServer` and lowlevel `Server`, by direct call."""
 
+import functools
 import logging
 from importlib.metadata import version
 from typing import Any, Final, Literal, cast
@@ -9,17 +10,20 @@ from mcp.server import Server
 from mcp.server.context import ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
 from mcp.server.runner import aclose_shielded
 from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import handler_exception_to_error_data
 from mcp_types import CallToolRequestParams
 from mcp_types.methods import is_input_required, validate_client_request
+from pydantic import ValidationError
 from starlette.routing import Route
 
 from portside.errors import StartFailed
-from portside.hosting import v2_kernel, v2_tools
+from portside.hosting import reports, v2_kernel, v2_tools
 from portside.hosting.base import Back, Call, Description, Link
 from portside.hosting.lifespan import Lifespan
+from portside.hosting.v2_arguments import BULKY_BYTES, Readers
 from portside.hosting.v2_kernel import RequestContext, Runner
 from portside.hosting.v2_parameters import MirroredArguments
 from portside.hosting.v2_tools import CompiledTool, ToolTable
@@ -54,7 +58,9 @@ class PythonV2Host:
         self.low: Server[Any] = cast("Any", server)._lowlevel_server if isinstance(server, MCPServer) else server
         self.dispatch: Dispatch = dispatch
         self.in_thread = sync_tools == "thread"
+        self.table: ToolTable | None = None
         self.tools: ToolTable | None = None
+        self.readers = Readers()
         self.state: Any = None
         self.stamp: dict[str, Any] = {}
         self._family = f"{family} ({type(server).__name__})"
@@ -76,7 +82,9 @@ class PythonV2Host:
         if self.high is not None:
             if not self.in_thread:
                 _call_on_loop(self.high)
-            self.tools = None if self.dispatch == "kernel" else v2_tools.tool_table(self.high)
+            self.table = v2_tools.tool_table(self.high)
+            is_short = self.dispatch != "kernel" and v2_tools.may_leave_kernel(self.high)
+            self.tools = self.table if is_short else None
 
     def refuse_unserved(self) -> None:
         """Raise StartFailed where the object brings something that would be dropped in silence."""
@@ -167,14 +175,39 @@ class PythonV2Host:
                 self._known_envelopes.clear()
             self._known_envelopes.add((envelope, revision))
 
-    async def run_compiled(self, tool: CompiledTool, params: dict[str, Any], revision: str) -> dict[str, Any]:
+    async def run_compiled(self, tool: CompiledTool, asked: Message, revision: str) -> dict[str, Any]:
         """Return the result of a plain tool. Raises MCPError, Asked, or ValidationError for malformed params."""
+        params = asked.params or {}
         self.check_call(params, revision)
+        size = asked.size
+        read = None if size <= BULKY_BYTES else functools.partial(self.readers.read, size=size)
         try:
-            value = await tool.run(params.get("arguments") or {}, in_thread=self.in_thread)
+            value = await tool.run(params.get("arguments") or {}, in_thread=self.in_thread, read=read)
             return tool.result(value, revision)
         except ToolError as error:
             return v2_tools.failed(tool.tool.name, error)
+
+    async def refused(self, asked: Message, revision: str) -> dict[str, Any] | None:
+        """Return the tool error for bulky arguments that do not fit, None for a call that may go on.
+
+        For what the SDK validates itself: its report would name every wrong element. The tool's own validators run
+        twice on such arguments. Raises ValidationError for malformed params.
+        """
+        params, size = asked.params or {}, asked.size
+        name, arguments = params.get("name"), params.get("arguments")
+        if size <= BULKY_BYTES or self.table is None or type(name) is not str or not isinstance(arguments, dict):
+            return None
+        tool = self.table.get(name)
+        if type(tool) is not Tool:
+            return None
+        validate_client_request("tools/call", revision, params)
+        try:
+            await self.readers.read(tool, cast("dict[str, Any]", arguments), size)
+        except ValidationError as error:
+            return v2_tools.refused(name, error)
+        except Exception as error:
+            _log.debug("a validator of %s failed; the call will say so: %s", name, type(error).__name__)
+        return None
 
     async def seal_question(
         self, runner: Runner, context: RequestContext, params: dict[str, Any], asked: v2_tools.Asked
@@ -238,11 +271,12 @@ class ModernLink:
             )
         except Exception as error:
             return failure(message, error)
+        reports.cut_error(result)
         return messages.response(message.id, _stamped(result, host.stamp))
 
     async def _run_compiled(self, tool: CompiledTool, message: Message, back: Back, call: Call) -> dict[str, Any]:
         try:
-            return await self._host.run_compiled(tool, message.params or {}, call.revision)
+            return await self._host.run_compiled(tool, message, call.revision)
         except v2_tools.Asked as asked:
             return await self._run(message, back, call, asked)
 
@@ -256,6 +290,9 @@ class ModernLink:
         try:
             if asked is not None:
                 return await host.seal_question(runner, context, message.params or {}, asked)
+            refused = await host.refused(message, call.revision) if message.method == "tools/call" else None
+            if refused is not None:
+                return refused
             if message.method == "tools/call" and host.tools is not None:
                 return await host.run_tool(runner, context, message.params or {})
             return await runner.on_request(context, message.method, message.params)
@@ -284,9 +321,11 @@ class LegacyLink:
     async def request(self, message: Message, back: Back, call: Call) -> Message:
         self._host.prepare()
         try:
-            return messages.response(message.id, await self._run(message, back, call))
+            result = await self._run(message, back, call)
         except Exception as error:
             return failure(message, error)
+        reports.cut_error(result)
+        return messages.response(message.id, result)
 
     async def _run(self, message: Message, back: Back, call: Call) -> dict[str, Any]:
         host, method, params = self._host, message.method, message.params
@@ -294,10 +333,13 @@ class LegacyLink:
         tool = host.plain_call(method, params) if is_open else None
         if tool is not None:
             try:
-                return await host.run_compiled(tool, params or {}, call.revision)
+                return await host.run_compiled(tool, message, call.revision)
             except v2_tools.Asked as asked:
                 context = RequestContext(message.id, params, back, call)
                 return await host.seal_question(self._runner, context, params or {}, asked)
+        refused = await host.refused(message, call.revision) if method == "tools/call" and is_open else None
+        if refused is not None:
+            return refused
         context = RequestContext(message.id, params, back, call)
         if method == "tools/call" and host.tools is not None and is_open:
             return await host.run_tool(self._runner, context, params or {})

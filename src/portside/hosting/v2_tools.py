@@ -6,7 +6,7 @@ Three paths answer a `tools/call`, and must answer alike (tests/hosting/test_pat
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -23,10 +23,15 @@ from mcp_types.methods import serialize_server_result
 from opentelemetry import trace
 from pydantic import BaseModel, ValidationError
 
+from portside.hosting import reports
+
 _sdk_log = logging.getLogger("mcp.server.mcpserver.server")
 
 _EXACT: Final = (str, int, bool)
 """Return types whose validated, dumped form is the value itself."""
+
+
+Read = Callable[[Tool, dict[str, Any]], Awaitable[BaseModel]]
 
 
 class Asked(Exception):
@@ -47,11 +52,14 @@ class CompiledTool:
     texts: frozenset[str]
     exact: type | None
 
-    async def run(self, arguments: dict[str, Any], *, in_thread: bool) -> Any:
-        """Return what the user's function returned. Raises what the SDK would: ToolError or MCPError."""
+    async def run(self, arguments: dict[str, Any], *, in_thread: bool, read: Read | None = None) -> Any:
+        """Return what the user's function returned. Raises what the SDK would: ToolError or MCPError.
+
+        `read` makes the model of arguments that are too many to be read here.
+        """
         tool = self.tool
         try:
-            kwargs = self._validated(arguments)
+            kwargs = self._validated(arguments) if read is None else self._fields_of(await read(tool, arguments))
         except ValidationError as error:
             raise ToolError(f"Error executing tool {tool.name}: {error}") from error
         except MCPError:
@@ -75,7 +83,9 @@ class CompiledTool:
                 # The SDK reads JSON out of strings meant for other types; only then is its slower way needed.
                 arguments = self.tool.fn_metadata.pre_parse_json(arguments)
                 break
-        model = self.model.model_validate(arguments)
+        return self._fields_of(self.model.model_validate(arguments))
+
+    def _fields_of(self, model: BaseModel) -> dict[str, Any]:
         return {output: getattr(model, name) for name, output in self.fields}
 
     def result(self, value: Any, revision: str) -> dict[str, Any]:
@@ -121,7 +131,14 @@ def failed(name: str, error: Exception) -> dict[str, Any]:
         _sdk_log.info("Tool %r failed: %s", name, type(error.__cause__ or error).__name__)
     else:
         _sdk_log.error("Tool %r raised an unexpected exception", name, exc_info=error)
-    return {"content": [{"text": str(error), "type": "text"}], "isError": True}
+    return {"content": [{"text": reports.cut(str(error)), "type": "text"}], "isError": True}
+
+
+def refused(name: str, error: ValidationError) -> dict[str, Any]:
+    """Return the tool error for arguments its model does not take, in the SDK's words."""
+    told = ToolError(f"Error executing tool {name}: {error}")
+    told.__cause__ = error
+    return failed(name, told)
 
 
 def _as_tool_error(name: str, error: Exception) -> ToolError:
@@ -191,11 +208,7 @@ class ToolTable:
 
 
 def tool_table(server: MCPServer[Any]) -> ToolTable | None:
-    """Return the table of a server whose tool calls may leave the kernel, None where its author changed how they work.
-
-    The shorter paths skip middleware, interceptors and overridden methods, so any of them keeps the kernel; so does a
-    configured OpenTelemetry provider, since the SDK's span is made in its middleware.
-    """
+    """Return the table of a server's tools, None where its author changed how they are called."""
     low: Any = cast("Any", server)._lowlevel_server
     entry = low.get_request_handler("tools/call")
     manager: object = cast("Any", server)._tool_manager
@@ -206,7 +219,16 @@ def tool_table(server: MCPServer[Any]) -> ToolTable | None:
         or entry is None
         or getattr(entry.handler, "__func__", None) is not MCPServer._handle_call_tool  # pyright: ignore[reportPrivateUsage]
     )
-    return None if changed or boundary(server) is None or _is_traced() else ToolTable(server)
+    return None if changed else ToolTable(server)
+
+
+def may_leave_kernel(server: MCPServer[Any]) -> bool:
+    """Say whether tools may be called past the kernel, where there is a table of them.
+
+    The shorter paths skip middleware and interceptors, so any of them keeps the kernel; so does a configured
+    OpenTelemetry provider, since the SDK's span is made in its middleware.
+    """
+    return boundary(server) is not None and not _is_traced()
 
 
 def boundary(server: MCPServer[Any]) -> Callable[..., Any] | None:

@@ -42,6 +42,7 @@ class Record:
     error_code: int | None = None
     error: str | None = None
     session: str | None = None
+    principal: str | None = None
     stream: bool = False
 
 
@@ -56,7 +57,10 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "exception": "the stack trace, where there is one",
         "request_id": "id of the request",
         "method": "HTTP method",
-        "route": "`/mcp`, `/health`, `/ready`, `/metrics`, the template of a custom route, or `other`",
+        "route": (
+            "`/mcp`, `/health`, `/ready`, `/metrics`, `/.well-known/oauth-protected-resource`, "
+            "the template of a custom route, or `other`"
+        ),
         "status": "HTTP status; 0 when the client left before the response began",
         "client": "the client's address, seen through trusted proxies only",
         "bytes_in": "size of the request's body, bytes",
@@ -71,6 +75,7 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
         "error_code": "JSON-RPC error code",
         "error": f"short reason, at most {ERROR_LIMIT} characters",
         "session": "hash of the session id; the id itself is never logged",
+        "principal": "who asked, as a digest: the same for every token of one person at one client",
     }
 )
 """Every field name portside's own request events use, and what it means."""
@@ -105,4 +110,6 @@ def as_fields(record: Record) -> dict[str, object]:
         fields["error"] = record.error[:ERROR_LIMIT]
     if record.session is not None:
         fields["session"] = record.session
+    if record.principal is not None:
+        fields["principal"] = record.principal
     return fields

@@ -56,8 +56,15 @@ def text(loaded: Loaded, url: str, description: Description) -> str:
 
 def off(settings: Settings) -> list[str]:
     """Return what this process does not do, and how to have it."""
-    lines = ["authentication: not in this version; put a gateway that authenticates in front"]
-    lines.append("TLS: not in this version; end it in a proxy and set PORTSIDE_PUBLIC_URL=https://…")
+    lines: list[str] = []
+    if not settings.is_authenticated:
+        lines.append(
+            "authentication: PORTSIDE_AUTH_ISSUERS=https://login.example.com, JWT_SECRET or PORTSIDE_API_KEYS=true"
+        )
+    if settings.ssl_cert_path is None:
+        lines.append("TLS: SSL_CERT_PATH and SSL_KEY_PATH, or end it in a proxy and set PORTSIDE_PUBLIC_URL=https://…")
+    if settings.audit == "off":
+        lines.append("audit log: PORTSIDE_AUDIT=file and PORTSIDE_AUDIT_KEY_PATH (portside audit init-key)")
     if not settings.metrics_enabled:
         lines.append("metrics: METRICS_ENABLED=true")
     if not settings.health_check_enabled:

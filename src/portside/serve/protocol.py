@@ -1,161 +1,198 @@
-"""uvicorn's HTTP protocol with the bounds it lacks: slow and long heads, too many connections."""
+"""uvicorn's HTTP protocol with the bounds it lacks: on heads, queued requests, stalled readers and connections."""
 
 import asyncio
-from typing import Any, Final, cast
+import socket
+from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-LINGER_S: Final = 1.0
-"""How long a refused client may go on sending before the connection is closed under it."""
+from portside.serve.corked import Corked, Timer
+from portside.serve.ending import BETWEEN, BODY, HEAD, Bounds, Ending
+from portside.serve.refused import status_of
 
-_ANSWERS: Final = {
-    408: b"HTTP/1.1 408 Request Timeout\r\n",
-    414: b"HTTP/1.1 414 URI Too Long\r\n",
-    431: b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
-    503: b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n",
-}
+MAX_QUEUED: Final = 16
+"""Requests that may wait on one connection for the answers before theirs."""
 
-
-class Corked:
-    """A transport for one response that sends its head together with the first of its body: one system call less.
-
-    A head that no body follows at once goes out by itself as soon as the loop comes round.
-    """
-
-    __slots__ = ("_head", "_loop", "_transport")
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._head: bytes | None = None
-
-    def write(self, data: bytes) -> None:
-        """Hold the first piece back for a moment; send every other."""
-        if self._head is None:
-            self._head = data
-            self._loop.call_soon(self.flush)
-        elif self._head:
-            head, self._head = self._head, b""
-            self._transport.write(head + data)
-        elif data:
-            self._transport.write(data)
-
-    def flush(self) -> None:
-        """Send what is held back."""
-        if self._head:
-            head, self._head = self._head, b""
-            self._transport.write(head)
-
-    def close(self) -> None:
-        """Send what is held back, and close the connection."""
-        self.flush()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        """Say whether the connection is being closed."""
-        return self._transport.is_closing()
+UNSENT_BYTES: Final = 128 * 1024
+"""What the kernel takes of an answer beyond what is under way: its buffers count as memory of the container."""
 
 
 def protocol_class(
-    *, header_timeout_s: float, max_header_bytes: int, max_url_bytes: int, max_connections: int
+    *,
+    header_timeout_s: float,
+    max_header_bytes: int,
+    max_url_bytes: int,
+    max_connections: int,
+    send_timeout_s: float = 30.0,
 ) -> type[HttpToolsProtocol]:
-    """Return a protocol class with these bounds, for uvicorn's `http=`.
+    """Return a protocol class with these bounds, for uvicorn's `http=`; for one server, since it counts connections.
 
     A head must be complete `header_timeout_s` after its connection opened or its first byte came (408, or a silent
-    close where nothing came); its bytes are counted before anything is parsed (414, 431).
+    close where nothing came), and is refused (414, 431) as soon as it is too long. What is written must have left for
+    the kernel within `send_timeout_s`, or the connection is reset. What is no HTTP is refused after the answers to the
+    requests before it, and nothing that follows a refusal is read as a request.
     """
+    allowed = Bounds(header_timeout_s, max_header_bytes, max_url_bytes, max_connections, send_timeout_s)
 
-    class Bounded(HttpToolsProtocol):
-        """One connection."""
+    class Bounded(Connection):
+        """A connection of one server."""
 
-        _head_bytes = 0
-        _url_bytes = 0
-        _is_refused = False
-        _deadline: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if len(self.connections) > max_connections:
-                self._refuse(503)
-                return
-            self._watch()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._relax()
-            super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            if self._is_refused:
-                return
-            if self._deadline is not None or (self._is_between() and not self._is_whole_head(data)):
-                if self._deadline is None:
-                    self._watch()
-                self._head_bytes += len(data)
-                # One read may hold the end of the head and much of the body; only an open head counts.
-                if self._head_bytes > max_header_bytes and b"\r\n\r\n" not in data[: max_header_bytes + 4]:
-                    self._relax()
-                    self._refuse(431)
-                    return
-            super().data_received(data)
-
-        def on_url(self, url: bytes) -> None:
-            self._url_bytes += len(url)
-            if self._url_bytes <= max_url_bytes:
-                super().on_url(url)
-            else:
-                self._refuse(414)
-
-        def on_headers_complete(self) -> None:
-            self._relax()
-            if not (self._is_refused or self.transport.is_closing()):
-                super().on_headers_complete()
-                cast("Any", self).cycle.transport = Corked(self.transport, self.loop)
-
-        def on_message_complete(self) -> None:
-            # Known before the application runs, nearly always: then it need not guard its wait for the body.
-            cast("dict[str, Any]", self.scope)["portside.complete"] = True
-            super().on_message_complete()
-
-        def on_message_begin(self) -> None:
-            self._url_bytes = 0
-            super().on_message_begin()
-
-        def _is_whole_head(self, data: bytes) -> bool:
-            """Whether a request's head came in one piece, as nearly all do: then nothing needs watching."""
-            return b"\r\n\r\n" in data[: max_header_bytes + 4]
-
-        def _is_between(self) -> bool:
-            """Whether no request is being read or answered on this connection."""
-            cycle = cast("Any", self).cycle
-            return cycle is None or cycle.response_complete
-
-        def _watch(self) -> None:
-            self._head_bytes = 0
-            self._deadline = self.loop.call_later(header_timeout_s, self._too_slow)
-
-        def _relax(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-            self._head_bytes = 0
-
-        def _too_slow(self) -> None:
-            self._deadline = None
-            if self._head_bytes:
-                self._refuse(408)
-            else:
-                self.transport.close()
-
-        def _refuse(self, status: int) -> None:
-            if self._is_refused or self.transport.is_closing():
-                return
-            self.transport.write(_ANSWERS[status] + b"connection: close\r\ncontent-length: 0\r\n\r\n")
-            if not self.transport.can_write_eof():
-                self.transport.close()
-                return
-            # Closing while bytes are still coming in would reset the connection, and the answer with it.
-            self._is_refused = True
-            self.transport.write_eof()
-            self.loop.call_later(LINGER_S, self.transport.close)
+        bounds = allowed
 
     return Bounded
+
+
+class _Stopped(Exception):
+    """Ends the parser's run from within: the rest of what has been read is nobody's request."""
+
+
+class _Trailers:
+    """Where uvicorn puts header lines that come after a body: counted and not kept, since nobody acts on them."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+
+    def append(self, pair: tuple[bytes, bytes]) -> None:
+        self._left -= len(pair[0]) + len(pair[1]) + 4
+        if self._left < 0:
+            raise _Stopped
+
+
+class Connection(Ending):
+    """One connection, within `bounds`."""
+
+    _head_bytes = 0  # of a head that is not complete yet: at least 1 where there is one
+    _read_bytes = 0  # the same, with all of the current read
+    _quiet_bytes = 0  # since the last byte of a body: chunk sizes, extensions, trailers
+    _tls: dict[str, Any] | None = None
+    _has_ended = False  # whether a head or a body came to its end in the current read
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deadline, self._stall, self._linger_timer = Timer(self.loop), Timer(self.loop), Timer(self.loop)
+        # From here on, a pause in writing means that the kernel takes no more.
+        transport.set_write_buffer_limits(high=1, low=0)
+        shown = transport.get_extra_info("ssl_object")
+        self._tls = None if shown is None else {"client_certificate": shown.getpeercert()}
+        self._set(socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", None), UNSENT_BYTES)
+        if len(self.bounds.admitted) >= self.bounds.max_connections:
+            self._refuse(503)
+            return
+        self.bounds.admitted.add(self)
+        self._deadline.start(self.bounds.header_timeout_s, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.bounds.admitted.discard(self)
+        self.bounds.lingering.discard(self)
+        for timer in (self._deadline, self._stall, self._linger_timer):
+            timer.stop()
+        self.pipeline.clear()
+        # uvicorn tells only the newest request, and the one being answered may be another.
+        self._abandon()
+        super().connection_lost(exc)
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_deaf:
+            self._throw_away(len(data))
+            return
+        self._unset_keepalive_if_required()
+        self._has_ended = self._phase == BODY
+        self._read_bytes = self._head_bytes + len(data)
+        self._quiet_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._is_deaf = True
+        except httptools.HttpParserError:
+            self._refuse(400)
+        if self._phase == BODY:
+            if self._quiet_bytes > self.bounds.max_header_bytes:
+                self._refuse(431)
+        elif self._phase == HEAD or not self._has_ended:
+            self._await_head()
+
+    def _await_head(self) -> None:
+        # Where something else came to its end in this read, how much of it belongs to the head is not known.
+        self._head_bytes = self._head_bytes + 1 if self._has_ended else self._read_bytes
+        if self._head_bytes > self.bounds.max_header_bytes:
+            self._refuse(431)
+        elif not (self._is_deaf or self._is_answering()):
+            self._deadline.start(self.bounds.header_timeout_s, self._too_slow)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._tls is not None:
+            self.scope["extensions"] = {"tls": self._tls}
+        self._phase = HEAD
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > self.bounds.max_url_bytes:
+            self._stop(414)
+
+    def on_headers_complete(self) -> None:
+        self._deadline.stop()
+        if self.transport.is_closing():
+            self._is_deaf = True
+            raise _Stopped
+        if self._read_bytes > self.bounds.max_header_bytes and self._size() > self.bounds.max_header_bytes:
+            self._stop(431)
+        upgrades = self.parser.should_upgrade()
+        status = status_of(self.url, self.headers, upgrades=upgrades)
+        if status is not None or len(self.pipeline) >= MAX_QUEUED:
+            self._stop(status or 503)
+        super().on_headers_complete()
+        self.cycle.transport = Corked(self.transport, self.loop, self._end)
+        if upgrades:
+            # Declined by answering as usual; what comes after may be meant for another protocol.
+            self.cycle.keep_alive = False
+        self._phase, self._has_ended = BODY, True
+        self._head_bytes = self._quiet_bytes = 0
+        self.headers = _Trailers(self.bounds.max_header_bytes)
+
+    def on_body(self, body: bytes) -> None:
+        self._quiet_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        # Known before the application runs, nearly always: then it need not guard its wait for the body.
+        self.scope["portside.complete"] = True
+        self._phase = BETWEEN
+        super().on_message_complete()
+
+    def _size(self) -> int:
+        """Return how long the head is, in its shortest form."""
+        line = len(self.parser.get_method()) + len(self.url) + len(b"  HTTP/1.1\r\n\r\n")
+        return line + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    # -- answering ------------------------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        if self._is_lingering:
+            self.server_state.total_requests += 1
+            return
+        super().on_response_complete()
+        if self._is_answering() or self.transport.is_closing():
+            return
+        if self._owed is not None:
+            self._say(self._owed)
+        elif self._phase == BODY:
+            # Nobody waits for the rest of a body that nobody wanted.
+            self._end()
+        elif self._head_bytes:
+            self._deadline.start(self.bounds.header_timeout_s, self._too_slow)
+
+    def _too_slow(self) -> None:
+        if self._head_bytes:
+            self._refuse(408)
+        else:
+            self.transport.close()
+
+    def _stop(self, status: int) -> None:
+        self._refuse(status)
+        raise _Stopped

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Generator
 
 import uvicorn
@@ -37,11 +38,11 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def url(sock: socket.socket) -> str:
+def url(sock: socket.socket, scheme: str = "http") -> str:
     """Return where a socket listens, as a person would open it."""
     host, port = sock.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{shown}:{port}"
+    return f"{scheme}://{shown}:{port}"
 
 
 class Server(uvicorn.Server):
@@ -57,8 +58,14 @@ class Server(uvicorn.Server):
         return len(self.server_state.connections)
 
 
-def make(app: Callable[..., Awaitable[None]], protocol: type[HttpToolsProtocol], *, idle_timeout_s: float) -> Server:
-    """Return a server for `app`; its drain deadline is set when draining begins."""
+def make(
+    app: Callable[..., Awaitable[None]],
+    protocol: type[HttpToolsProtocol],
+    *,
+    idle_timeout_s: float,
+    tls: ssl.SSLContext | None = None,
+) -> Server:
+    """Return a server for `app`, over TLS where there is a context; its drain deadline is set when draining begins."""
     config = uvicorn.Config(
         app,
         http=protocol,
@@ -71,8 +78,16 @@ def make(app: Callable[..., Awaitable[None]], protocol: type[HttpToolsProtocol],
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=max(1, round(idle_timeout_s)),
+        ssl_context_factory=None if tls is None else _given(tls),
     )
     return Server(config)
+
+
+def _given(tls: ssl.SSLContext) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
+    def context(_: uvicorn.Config, __: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        return tls
+
+    return context
 
 
 class Signals:

@@ -24,6 +24,7 @@ from portside.observe.metrics import Metrics
 from portside.serve import banner, server
 from portside.serve.app import App
 from portside.serve.ops import Ops, Readiness
+from portside.serve.parts import Parts
 from portside.serve.protocol import protocol_class
 from portside.settings.model import Settings
 from portside.settings.sources import Loaded, scrub
@@ -71,6 +72,7 @@ class Process:
         self._host: Host | None = None
         self._exit_code = 0
         self._metrics = Metrics()
+        self._parts = Parts(loaded, self._clock)
         self._server = self._build()
         self._signals = server.Signals(self._begin_drain)
         self._draining: asyncio.Task[None] | None = None
@@ -95,6 +97,7 @@ class Process:
         checks = [health.memory(), health.disk(settings.data_dir), *map(health.custom, settings.health_checks)]
         if not build.runs_user_code(self._target, settings):
             checks.append(health.Check("server", self._ping, is_critical=True, needs_hosted=True))
+        checks += self._parts.checks()
         ops = Ops(
             self._app,
             readiness=self._readiness,
@@ -103,14 +106,17 @@ class Process:
             is_open=settings.env == "development",
         )
         sinks = [self._metrics.sink, *([log.request_sink] if settings.request_log else [])]
-        app = stack.build(ops, _edge_options(settings), Emitter(sinks, self._clock))
+        if settings.audit != "off":
+            sinks.append(self._parts.record)
+        app = stack.build(ops, _edge_options(settings), Emitter(sinks, self._clock), self._parts.callers)
         protocol = protocol_class(
             header_timeout_s=settings.header_timeout_ms / 1000,
             max_header_bytes=settings.max_header_bytes,
             max_url_bytes=settings.max_url_bytes,
             max_connections=settings.max_connections,
         )
-        made = server.make(app, protocol, idle_timeout_s=settings.idle_timeout_ms / 1000)
+        tls = None if self._parts.tls is None else self._parts.tls.context
+        made = server.make(app, protocol, idle_timeout_s=settings.idle_timeout_ms / 1000, tls=tls)
         self._metrics.watch(
             connections=lambda: made.connections,
             sessions=lambda: len(self._app.gateway.legacy.live) if self._app.gateway else 0,
@@ -153,6 +159,8 @@ class Process:
 
     async def _open_hosted(self) -> None:
         settings, readiness = self._settings, self._readiness
+        readiness.reason = "opening the records and the audit log"
+        await self._parts.open()
         is_imported = build.runs_user_code(self._target, settings)
         readiness.reason = "importing the module" if is_imported else "preparing"
         host = self._host = await self._build_host()
@@ -167,13 +175,15 @@ class Process:
             _gateway_options(settings),
             self._clock,
             secrets,
+            self._parts.guard(),
         )
         self._app.routes = host.routes
         # What is here now stays: collecting it again and again would only cost every call a share.
         gc.collect()
         gc.freeze()
         readiness.phase, readiness.reason = "ready", ""
-        banner.show(self._loaded, server.url(self._sock), host.description)
+        scheme = "https" if self._parts.tls is not None else "http"
+        banner.show(self._loaded, server.url(self._sock, scheme), host.description)
 
     async def _build_host(self) -> Host:
         if self._settings.import_in == "main" or not build.runs_user_code(self._target, self._settings):
@@ -219,6 +229,7 @@ class Process:
                 _log.error("serve.lifespan_stuck", waited_s=CLOSE_S + self._settings.stdio_stop_ms / 1000)
             except Exception:
                 _log.error("serve.lifespan_failed", exc_info=True)
+        await self._parts.close()
         _log.info("serve.stopped", exit_code=self._exit_code)
         logging.shutdown()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from portside.secret import HIDDEN
 from portside.settings.entry import Entry
-from portside.settings.model import REFUSED, RESERVED, TABLE, Settings
+from portside.settings.model import RESERVED, TABLE, Settings
 from portside.settings.sources import Loaded
 
 _GROUPS = {
@@ -13,6 +13,11 @@ _GROUPS = {
     "hosting": "The hosted server",
     "stdio": "Children (`stdio:COMMAND`)",
     "upstream": "Upstream servers (`https://…`)",
+    "auth": "Authentication",
+    "tls": "TLS",
+    "rate": "Rate limits",
+    "records": "The durable store",
+    "audit": "The audit log",
     "limits": "Limits",
     "proxy": "Behind a proxy",
     "streams": "Streams",
@@ -46,9 +51,6 @@ def reference() -> str:
         "",
         f"Not used by this version, and left to the hosted server: {', '.join(f'`{name}`' for name in RESERVED)}.",
         "",
-        "Refused, because whoever sets them believes to be protected: "
-        + ", ".join(f"`{name}` ({what})" for name, what in REFUSED.items())
-        + ".",
         "",
     ]
     return "\n".join(lines)

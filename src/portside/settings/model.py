@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from portside.settings import types
 from portside.settings.entry import COUNT, MILLIS, SIZE, SWITCH, Entry, Lower, setting
 from portside.settings.outside import Outside
+from portside.settings.protection import Protection
 from portside.settings.types import (
     Count,
     Functions,
@@ -30,7 +31,7 @@ EVERYBODY: Final = ("0.0.0.0/0", "::/0")
 """What `*` means among trusted proxies."""
 
 
-class Settings(Outside):
+class Settings(Outside, Protection):
     """Every setting, frozen. Times are in milliseconds and sizes in bytes, as their names say."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -334,28 +335,18 @@ class Settings(Outside):
 
 
 def _rows() -> Mapping[str, Entry]:
-    fields = sorted(Settings.model_fields.items(), key=lambda item: item[0] in Outside.model_fields)
+    inherited = {*Outside.model_fields, *Protection.model_fields}
+    fields = sorted(Settings.model_fields.items(), key=lambda item: item[0] in inherited)
     return {attribute: cast("Any", field.json_schema_extra)["entry"] for attribute, field in fields}
 
 
 TABLE: Final[Mapping[str, Entry]] = MappingProxyType(_rows())
 """Attribute of Settings to its row."""
 
-REFUSED: Final = MappingProxyType(
-    {
-        "JWT_SECRET": "authentication",
-        "RATE_LIMIT_WINDOW_MS": "rate limiting",
-        "RATE_LIMIT_MAX_REQUESTS": "rate limiting",
-        "SSL_CERT_PATH": "TLS",
-        "SSL_KEY_PATH": "TLS",
-        "SSL_CA_PATH": "TLS",
-    }
-)
-"""Variables of things this version does not do: whoever sets one believes to be protected, and must hear otherwise."""
+DATABASE: Final = "DATABASE_URL"
+"""Means PORTSIDE_DATABASE_URL where that is not set. It may be the hosted server's own, so it is never taken away."""
 
-RESERVED: Final = ("DATABASE_URL", "REDIS_URL", "REDIS_PASSWORD")
+RESERVED: Final = ("REDIS_URL", "REDIS_PASSWORD")
 """Variables this version does not use; the hosted server's own may have these names, so they are let through."""
 
-SECRET_NAMES: Final = frozenset(
-    {entry.name for entry in TABLE.values() if entry.is_secret} | {"JWT_SECRET", "REDIS_PASSWORD"}
-)
+SECRET_NAMES: Final = frozenset({entry.name for entry in TABLE.values() if entry.is_secret} | {"REDIS_PASSWORD"})

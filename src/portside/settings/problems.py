@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 
 from portside.errors import Problem
 from portside.settings.entry import Entry
-from portside.settings.model import REFUSED, RESERVED, SECRET_NAMES, TABLE, Settings
+from portside.settings.model import DATABASE, RESERVED, SECRET_NAMES, TABLE, Settings
 
 _PREFIXES: Final = ("MCP_", "PORTSIDE_")
 _NAMES: Final = tuple(entry.name for entry in TABLE.values())
 _KEYS: Final = tuple(entry.key for entry in TABLE.values())
 _FILES: Final = tuple(f"{name}_FILE" for name in SECRET_NAMES)
-_KNOWN: Final = frozenset((*_NAMES, *_FILES, *REFUSED, *RESERVED))
+_KNOWN: Final = frozenset((*_NAMES, *_FILES, *RESERVED, DATABASE))
 # The hosted server's own DATABASE_URI is no near miss: nothing of ours is lost when a reserved name is misspelt.
-_MEANT: Final = tuple(sorted(name for name in _KNOWN if name.removesuffix("_FILE") not in RESERVED))
+_MEANT: Final = tuple(sorted(name for name in _KNOWN if name.removesuffix("_FILE") not in (*RESERVED, DATABASE)))
 _OTHERS: Final = frozenset({"SERVER_IP"})
 """Names of other software that are one letter away from ours."""
 
@@ -43,21 +43,6 @@ def unknown_key(key: str, origin: str) -> Problem:
     return Problem(key, f"no such setting; did you mean {near[0]}?" if near else "no such setting", origin)
 
 
-def unserved(given: Mapping[str, str | None], origin: str) -> list[Problem]:
-    """Return a problem for every variable that asks for a protection this version does not have.
-
-    Values are told unless the variable is a secret; one that is None has not been read, one that is empty sets nothing.
-    """
-    found: list[Problem] = []
-    for name, value in given.items():
-        what = REFUSED.get(name.removesuffix("_FILE"))
-        if what is not None and value != "":
-            is_told = value is not None and name.removesuffix("_FILE") not in SECRET_NAMES
-            message = f"{what} is not in this version; unset it, and leave that to a proxy or gateway in front"
-            found.append(Problem(f"{name}={shown(value)}" if is_told else name, message, origin))
-    return found
-
-
 def wrong(entry: Entry, value: object, origin: str) -> Problem:
     """Return the problem of a value that is not of the accepted form; a secret's value is left out."""
     name = entry.name if entry.is_secret else f"{entry.name}={shown(value)}"
@@ -77,12 +62,17 @@ def unsafe(settings: Settings, origins: Mapping[str, str], doubted: Collection[s
     if settings.env != "production" or "env" in doubted:
         return []
     found: list[Problem] = []
-    if not is_loopback(settings.host) and not settings.allow_anonymous and "allow_anonymous" not in doubted:
+    is_open = not (settings.is_authenticated or settings.allow_anonymous) and "allow_anonymous" not in doubted
+    if not is_loopback(settings.host) and is_open and not _ways(doubted):
         message = (
-            "can be reached from outside, and nobody is authenticated (authentication is not in this version): put a "
-            "gateway that authenticates in front and set PORTSIDE_ALLOW_ANONYMOUS=true, or set MCP_ENV=development"
+            "can be reached from outside, and nobody is authenticated: set PORTSIDE_AUTH_ISSUERS, JWT_SECRET or "
+            "PORTSIDE_API_KEYS, or put a gateway that authenticates in front and set PORTSIDE_ALLOW_ANONYMOUS=true, "
+            "or set MCP_ENV=development"
         )
         found.append(Problem(f"MCP_HOST={shown(settings.host)}", message, origins.get("host")))
+    if settings.takes_tokens and settings.public_url is None and settings.auth_audience is None:
+        message = "tokens must be meant for this deployment: set PORTSIDE_PUBLIC_URL, which says what that is"
+        found.append(Problem("PORTSIDE_PUBLIC_URL", message))
     everybody = [one for one in settings.trusted_proxies if ipaddress.ip_network(one, strict=False).prefixlen == 0]
     if everybody:
         name = f"PORTSIDE_TRUSTED_PROXIES={shown(','.join(everybody))}"
@@ -99,9 +89,19 @@ def unsafe(settings: Settings, origins: Mapping[str, str], doubted: Collection[s
 
 TOGETHER: Final = (
     ("upstream_cert_path", "upstream_key_path"),
+    ("ssl_cert_path", "ssl_key_path"),
+    ("introspection_url", "introspection_client_id", "introspection_client_secret"),
     ("upstream_token_url", "upstream_client_id", "upstream_client_secret"),
 )
 """Settings that mean something only when all of a row are there."""
+
+
+WAYS: Final = ("jwt_secret", "auth_issuers", "introspection_url", "api_keys", "certificate_identity")
+
+
+def _ways(doubted: Collection[str]) -> bool:
+    """Whether a way to authenticate was set, only wrongly: then that is what has to be told."""
+    return any(name in doubted for name in WAYS)
 
 
 def incomplete(settings: Settings, origins: Mapping[str, str], doubted: Collection[str] = ()) -> list[Problem]:
@@ -113,6 +113,29 @@ def incomplete(settings: Settings, origins: Mapping[str, str], doubted: Collecti
         if given and missing:
             name = TABLE[given[0]].name
             found.append(Problem(name, f"set without {' and '.join(missing)}", origins.get(given[0])))
+    needed = [
+        (
+            "auth_jwks_url",
+            settings.auth_jwks_url is not None and len(settings.auth_issuers) != 1,
+            "exactly one issuer in PORTSIDE_AUTH_ISSUERS",
+        ),
+        ("ssl_ca_path", settings.ssl_ca_path is not None and settings.ssl_cert_path is None, "SSL_CERT_PATH"),
+        (
+            "certificate_identity",
+            settings.certificate_identity != "off" and settings.ssl_ca_path is None,
+            "SSL_CA_PATH",
+        ),
+        (
+            "introspection_url",
+            settings.introspection_url is not None and not settings.auth_issuers,
+            "PORTSIDE_AUTH_ISSUERS",
+        ),
+        ("audit", settings.audit != "off" and settings.audit_key_path is None, "PORTSIDE_AUDIT_KEY_PATH"),
+        ("audit_arguments", settings.audit_arguments == "hashed" and not settings.encryption_keys, "ENCRYPTION_KEY"),
+    ]
+    for name, is_missing, what in needed:
+        if is_missing and name not in doubted:
+            found.append(Problem(TABLE[name].name, f"needs {what}", origins.get(name)))
     return found
 
 

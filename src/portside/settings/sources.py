@@ -16,16 +16,20 @@ from pydantic import ValidationError
 
 from portside.errors import Problem, SettingsInvalid
 from portside.settings import problems
-from portside.settings.model import SECRET_NAMES, TABLE, Settings
+from portside.settings.model import DATABASE, SECRET_NAMES, TABLE, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings in force, where each came from, and what a person should know about them."""
+    """The settings in force, where each came from, and what a person should know about them.
+
+    `scopes` is the table of that name in portside.toml as it stands there: rules, not settings.
+    """
 
     settings: Settings
     origins: Mapping[str, str]
     notices: tuple[str, ...]
+    scopes: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class _Reading:
     values: dict[str, _Raw] = field(default_factory=dict[str, _Raw])
     problems: list[Problem] = field(default_factory=list[Problem])
     exposed: list[Problem] = field(default_factory=list[Problem])
+    scopes: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def refuse(self, name: str, message: str, origin: str | None = None) -> None:
         self.problems.append(Problem(name, message, origin))
@@ -67,7 +72,7 @@ def load(environ: Mapping[str, str], *, file: Path | None = None, flags: Mapping
         reading.problems.extend(reading.exposed)
     if reading.problems:
         raise SettingsInvalid(tuple(reading.problems))
-    return Loaded(settings, origins, tuple(problems.notices(environ)))
+    return Loaded(settings, origins, tuple(problems.notices(environ)), reading.scopes)
 
 
 def scrub(environ: MutableMapping[str, str]) -> None:
@@ -86,6 +91,11 @@ def _read_file(file: Path, reading: _Reading) -> None:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reading.refuse(str(file), f"cannot be read: {error}")
         return
+    scopes = tree.pop("scopes", {})
+    if isinstance(scopes, dict):
+        reading.scopes.update(cast("dict[str, Any]", scopes))
+    else:
+        reading.refuse("scopes", "expected a table", file.name)
     attributes = {entry.key: name for name, entry in TABLE.items()}
     for key, value in _leaves(tree):
         if key not in attributes:
@@ -120,7 +130,6 @@ def _read_folder(folder: Path, reading: _Reading) -> None:
         reading.refuse("PORTSIDE_SECRETS_DIR", f"{str(folder)!r} is not a folder that can be read: {why}")
         return
     reading.problems.extend(problems.unknown_variables(names, origin))
-    reading.problems.extend(problems.unserved(dict.fromkeys(names), origin))
     for attribute, entry in TABLE.items():
         if entry.name in names:
             content = _content(entry.name, folder / entry.name, reading, is_secret=entry.is_secret)
@@ -130,7 +139,6 @@ def _read_folder(folder: Path, reading: _Reading) -> None:
 
 def _read_environment(environ: Mapping[str, str], reading: _Reading) -> None:
     reading.problems.extend(problems.unknown_variables(environ))
-    reading.problems.extend(problems.unserved(environ, "environment"))
     for attribute, entry in TABLE.items():
         value = environ.get(entry.name)
         if value == "" and _may_be_empty(attribute):
@@ -144,6 +152,8 @@ def _read_environment(environ: Mapping[str, str], reading: _Reading) -> None:
                 reading.values[attribute] = _Raw(content, f"secret file {path}")
         elif value is not None:
             reading.values[attribute] = _Raw(value, f"environment {entry.name}")
+    if "database_url" not in reading.values and environ.get(DATABASE):
+        reading.values["database_url"] = _Raw(environ[DATABASE], f"environment {DATABASE}")
 
 
 def _may_be_empty(attribute: str) -> bool:

@@ -38,6 +38,10 @@ NOT_OURS_TO_SET: Final = frozenset(
 """Headers that belong to the protocol itself."""
 
 KEY_BYTES: Final = 32
+_SAMPLE: Final = re.compile(
+    r"change|your[-_]|example|sample|secret|password|replace|insecure|development", re.IGNORECASE
+)
+"""What stands in keys that people leave as they found them; random ones hold such a word once in millions."""
 
 
 def size(value: object) -> object:
@@ -133,6 +137,8 @@ def keys(value: object) -> object:
     found: list[Secret] = []
     for item in value.split(","):
         id_, colon, text = item.strip().partition(":")
+        if _SAMPLE.search(text if colon else id_):
+            raise ValueError("a key that was copied from an example")
         material = _material(text if colon else id_)
         if len(material) < KEY_BYTES or len(set(material)) < 8:
             raise ValueError("a key is too short or too regular")
@@ -177,6 +183,28 @@ def url_path(value: str) -> str:
     return value
 
 
+def urls(value: Sequence[str]) -> Sequence[str]:
+    """Check that every item is a URL. Raises ValueError."""
+    for item in value:
+        if not re.match(URL, item):
+            raise ValueError(item)
+    return value
+
+
+def tool_counts(value: object) -> object:
+    """Return (tool, count) for every `tool=count`. Raises ValueError."""
+    items = words(value)
+    if not isinstance(items, tuple):
+        return value
+    found: list[tuple[str, int]] = []
+    for item in cast("tuple[Any, ...]", items):
+        name, equals, count = str(item).rpartition("=")
+        if not equals or not name.strip() or not count.strip().isdecimal() or not 1 <= int(count) <= 100_000:
+            raise ValueError(item)
+        found.append((name.strip(), int(count)))
+    return tuple(found)
+
+
 def secret_text(value: object) -> object:
     """Return text as a secret. Raises ValueError where it is empty."""
     if isinstance(value, str):
@@ -214,6 +242,8 @@ Origins = Annotated[tuple[str, ...], BeforeValidator(words), AfterValidator(orig
 Functions = Annotated[tuple[str, ...], BeforeValidator(words), AfterValidator(functions)]
 Keys = Annotated[tuple[Secret, ...], BeforeValidator(keys)]
 Words = Annotated[tuple[str, ...], BeforeValidator(words)]
+Urls = Annotated[tuple[str, ...], BeforeValidator(words), AfterValidator(urls)]
+ToolCounts = Annotated[tuple[tuple[str, int], ...], BeforeValidator(tool_counts)]
 Names = Annotated[tuple[str, ...], BeforeValidator(words), AfterValidator(names)]
 UrlPath = Annotated[str, AfterValidator(url_path)]
 SecretText = Annotated[Secret, BeforeValidator(secret_text)]

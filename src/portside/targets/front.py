@@ -15,6 +15,9 @@ SECURITY_HEADERS: Final = (
 )
 """What a proxy says on its own answers too; portside says the same on its."""
 
+INSECURE_HEADERS: Final = tuple(pair for pair in SECURITY_HEADERS if pair[0] != "Strict-Transport-Security")
+"""What is said where HTTP is redirected: the first of them means nothing outside HTTPS (RFC 6797 §7.2)."""
+
 TLS_CIPHERS: Final = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
@@ -43,6 +46,8 @@ class Front:
 
     `certificate` and `key` are PEM files; without them there is no HTTPS, and HTTP is passed on instead of redirected:
     for tests and for a load balancer in front that ends TLS. HAProxy wants chain and key in the one file `bundle`.
+    Where there are `names`, only they are redirected to HTTPS. A body's and an answer's timeouts are nginx's own;
+    behind HAProxy, portside's apply.
     """
 
     backends: tuple[Backend, ...]
@@ -54,6 +59,9 @@ class Front:
     key: str | None = None
     bundle: str | None = None
     max_body_bytes: int = 4 * 1024 * 1024
+    header_timeout_s: int = 10
+    body_timeout_s: int = 30
+    send_timeout_s: int = 30
     stream_timeout_s: int = 3600
     session_idle_s: int = 1800
     address: str = ""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from portside.targets.front import SECURITY_HEADERS, TLS_CIPHERS, Front
+from portside.targets.front import INSECURE_HEADERS, SECURITY_HEADERS, TLS_CIPHERS, Front
 
 _LOG: Final = (
     '{"time":"%tr","client":"%ci","request_id":"%ID","method":"%HM","path":"%{+E}HPO","status":%ST,'
@@ -28,7 +28,8 @@ def render(front: Front) -> str:
 
 def _global(front: Front) -> Iterator[str]:
     yield "log stdout format raw local0 info"
-    yield "maxconn 20000"
+    yield "# As many connections as the limit of files allows, up to some 20000."
+    yield "fd-hard-limit 40100"
     yield f"stats socket {front.runtime_folder}/haproxy.sock mode 600 level admin"
     yield f"ssl-default-bind-ciphers {TLS_CIPHERS}"
     yield "ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets"
@@ -44,7 +45,7 @@ def _defaults(front: Front) -> Iterator[str]:
         "option dontlognull",
         "option http-no-delay",
         "timeout connect 2s",
-        "timeout http-request 10s",
+        f"timeout http-request {front.header_timeout_s}s",
         "timeout http-keep-alive 75s",
         "timeout queue 5s",
         "# Events may be far apart.",
@@ -61,6 +62,10 @@ def _defaults(front: Front) -> Iterator[str]:
 
 def _redirect(front: Front) -> Iterator[str]:
     yield f"bind {front.address or '*'}:{front.http_port}"
+    yield from (f'http-after-response set-header {name} "{value}"' for name, value in INSECURE_HEADERS)
+    if front.names:
+        ours = f"req.hdr(host),field(1,:) -i -m str {' '.join(front.names)}"
+        yield f"http-request deny deny_status 421 unless {{ {ours} }}"
     port = "" if front.https_port == 443 else f":{front.https_port}"
     yield f"http-request redirect code 308 location https://%[req.hdr(host),field(1,:)]{port}%[capture.req.uri]"
 
@@ -79,6 +84,8 @@ def _clients(front: Front) -> Iterator[str]:
         "http-request deny deny_status 400 if { req.fhdr_cnt(content-length) gt 1 }",
         f"http-request deny deny_status 400 if {_TWO_LENGTHS}",
         f"http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {front.max_body_bytes} }}",
+        "# No other protocol is spoken behind here, whatever a client offers.",
+        "http-request del-header Upgrade",
         "# Metrics are for the inside.",
         "http-request return status 404 if { path /metrics }",
         "# What the client says of itself is replaced, never added to.",

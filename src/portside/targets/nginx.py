@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from portside.targets.front import ENDPOINT, SECURITY_HEADERS, TLS_CIPHERS, Front
+from portside.targets.front import ENDPOINT, INSECURE_HEADERS, SECURITY_HEADERS, TLS_CIPHERS, Front
 
 _LOG: Final = (
     '{"time":"$time_iso8601","client":"$remote_addr","request_id":"$request_id","method":"$request_method",'
@@ -42,13 +42,18 @@ def _http(front: Front) -> Iterator[str]:
         "",
         "# What one client may hold open or send before anybody has looked at it.",
         f"client_max_body_size {front.max_body_bytes};",
-        "client_header_timeout 10s;",
-        "client_body_timeout 30s;",
+        f"client_header_timeout {front.header_timeout_s}s;",
+        f"client_body_timeout {front.body_timeout_s}s;",
         "client_header_buffer_size 4k;",
         "large_client_header_buffers 4 8k;",
         "keepalive_timeout 75s;",
-        "send_timeout 30s;",
+        f"send_timeout {front.send_timeout_s}s;",
         "reset_timedout_connection on;",
+        "# Mirrored parameters have names of the tools' own; portside refuses what passes for another header.",
+        "underscores_in_headers on;",
+        "",
+        "# A whole URL and the Host beside it must name the same host: portside sees the latter only.",
+        'map "$host|$http_host" $portside_agrees { default 0; "~*^([^|]+)\\|\\1\\.?(:[0-9]+)?$" 1; }',
         "",
         "# A session stays on one replica; what has no session goes anywhere.",
         'map $http_mcp_session_id $portside_place { "" $request_id; default $http_mcp_session_id; }',
@@ -63,12 +68,7 @@ def _http(front: Front) -> Iterator[str]:
     if front.certificate is None:
         yield from _server(front, [f"listen {_listen(front, front.http_port)};"])
         return
-    yield from (
-        "server {",
-        f"    listen {_listen(front, front.http_port)} default_server;",
-        f"    return 308 https://$host{_port(front)}$request_uri;",
-        "}",
-    )
+    yield from _redirect(front)
     yield from _server(
         front,
         [
@@ -83,6 +83,17 @@ def _http(front: Front) -> Iterator[str]:
             "ssl_session_tickets off;",
         ],
     )
+
+
+def _redirect(front: Front) -> Iterator[str]:
+    said = [f'    add_header {name} "{value}" always;' for name, value in INSECURE_HEADERS]
+    onward = f"    return 308 https://$host{_port(front)}$request_uri;"
+    listen = _listen(front, front.http_port)
+    if not front.names:
+        yield from ("server {", f"    listen {listen} default_server;", *said, onward, "}")
+        return
+    yield from ("server {", f"    listen {listen} default_server;", *said, "    return 421;", "}")
+    yield from ("server {", f"    listen {listen};", f"    server_name {' '.join(front.names)};", *said, onward, "}")
 
 
 _TEMPORARY: Final = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -100,6 +111,7 @@ def _server(front: Front, listen: list[str]) -> Iterator[str]:
         "",
         *_PASSED,
         "",
+        "if ($portside_agrees = 0) { return 400; }",
         f"location = {ENDPOINT} {{ {endpoint} }}",
         f"location = {ENDPOINT}/ {{ {endpoint} }}",
         "# Metrics are for the inside.",

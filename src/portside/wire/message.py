@@ -1,24 +1,21 @@
 """One JSON-RPC message: strict parsing of what clients send, exact encoding of what they get."""
 
-import json
-import math
-import re
 from typing import Any, Final, Literal, cast
 
 import msgspec
 
-from portside.wire import refusal
+from portside.wire import refusal, strict
 from portside.wire.refusal import Refusal
 
 Id = str | int
 Kind = Literal["request", "notification", "response"]
 
-MAX_DEPTH: Final = 64
 MAX_ID_BYTES: Final = 256
 MAX_BATCH: Final = 100
 
-_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+decode: Final = strict.decode
+"""Strict JSON of any kind, for whoever reads some that is no message."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -52,6 +49,11 @@ class Message:
     def __repr__(self) -> str:
         what = self.method if self.kind != "response" else ("error" if self.error is not None else "result")
         return f"<Message {self.kind} {what} id={self.id!r}>"
+
+    @property
+    def size(self) -> int:
+        """How many bytes it came in; about as many as its params have, up to `strict.LARGE`, where it was made here."""
+        return len(self.raw) or strict.weight(self.params)
 
     def encode(self) -> bytes:
         """Return the message as one line of JSON, without line breaks (so that it fits one SSE `data:` field)."""
@@ -101,86 +103,13 @@ def parse(body: bytes) -> Message | tuple[Message, ...]:
     UTF-8 without BOM, no NaN, no duplicate keys, no lone surrogates, integers of 64 bits, at most 64 levels), -32600
     where it is JSON but no JSON-RPC 2.0 message with an id of at most 256 bytes.
     """
-    value = decode(body)
+    value = strict.decode(body)
     if isinstance(value, list):
         items = cast("list[object]", value)
         if not 1 <= len(items) <= MAX_BATCH:
             raise Refusal(refusal.INVALID_REQUEST, f"a batch holds 1 to {MAX_BATCH} messages, not {len(items)}")
         return tuple(_message(item, b"") for item in items)
     return _message(value, body)
-
-
-def decode(body: bytes) -> object:
-    """Return the JSON value in `body`. Raises Refusal -32700 as `parse` says."""
-    if not body:
-        raise Refusal(refusal.PARSE_ERROR, "the body is empty; expected one JSON-RPC message")
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
-        raise Refusal(refusal.PARSE_ERROR, f"nested deeper than {MAX_DEPTH} levels")
-    try:
-        value: object = _decoder.decode(body.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise Refusal(refusal.PARSE_ERROR, "the body is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        # The position, never the text: the body may hold what must not be echoed.
-        raise Refusal(refusal.PARSE_ERROR, f"not JSON: {error.msg} at character {error.pos}") from None
-    except _NotStrict as error:
-        raise Refusal(refusal.PARSE_ERROR, str(error)) from None
-    if b"\\u" in body and _has_lone_surrogate(value):
-        raise Refusal(refusal.PARSE_ERROR, "a string holds half of a surrogate pair")
-    return value
-
-
-class _NotStrict(ValueError):
-    """JSON by Python's reading, but not by everybody's."""
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _NotStrict("an object names the same member twice")
-    return members
-
-
-def _constant(name: str) -> float:
-    raise _NotStrict(f"{name} is not a JSON number")
-
-
-def _float(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise _NotStrict("a number is out of range")
-    return number
-
-
-def _int(digits: str) -> int:
-    if len(digits) > 20 or not _INT_MIN <= (number := int(digits)) <= _INT_MAX:
-        raise _NotStrict("an integer does not fit 64 bits")
-    return number
-
-
-_decoder = json.JSONDecoder(
-    object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_float, parse_int=_int, strict=True
-)
-
-
-def _depth(body: bytes) -> int:
-    """Return how deep brackets nest outside strings; linear, without recursion."""
-    deepest = level = 0
-    for byte in _STRING.sub(b"", body):
-        if byte in b"{[":
-            level += 1
-            deepest = max(deepest, level)
-        elif byte in b"}]":
-            level -= 1
-    return deepest
-
-
-def _has_lone_surrogate(value: object) -> bool:
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _message(value: object, raw: bytes) -> Message:

@@ -18,6 +18,9 @@ RESULT_TOO_LARGE: Final = -31002
 NOT_READY: Final = -31003
 SERVER_BUSY: Final = -31004
 SERVER_GONE: Final = -31005
+TOO_MANY: Final = -31006
+NOT_ALLOWED: Final = -31007
+NOT_RECORDED: Final = -31008
 """Our own codes lie outside -32768..-32000, which JSON-RPC and MCP reserve (MCP 2026-07-28, Basic, Error Codes)."""
 
 HTTP_STATUS: Final[Mapping[int, int]] = MappingProxyType(
@@ -30,6 +33,9 @@ HTTP_STATUS: Final[Mapping[int, int]] = MappingProxyType(
         UNSUPPORTED_REVISION: 400,
         METHOD_NOT_FOUND: 404,
         SERVER_BUSY: 503,
+        TOO_MANY: 429,
+        NOT_ALLOWED: 403,
+        NOT_RECORDED: 503,
     }
 )
 """Status of a modern answer that is this error; every other code rides on 200."""

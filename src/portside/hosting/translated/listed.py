@@ -136,12 +136,13 @@ class ListedTools:
         self._kept[principal] = kept
 
 
-def listed_by(link: Link) -> List:
-    """Return how to list the tools behind a modern link."""
+def listed_by(link: Link, *, is_legacy: bool = False) -> List:
+    """Return how to list the tools behind a link, a modern one unless told otherwise."""
 
     async def all_pages(call: Call) -> Listing:
         pages: Pages = []
-        params: dict[str, Any] = {"_meta": _envelope(call)}
+        first: dict[str, Any] = {} if is_legacy else {"_meta": _envelope(call)}
+        params = first
         for page in range(MAX_PAGES):
             asked = message.request(f"portside-list-{page}", "tools/list", params)
             reply = await link.request(asked, SILENT, replace(call, headers=(), close_stream=None))
@@ -151,7 +152,7 @@ def listed_by(link: Link) -> List:
             cursor = reply.result.get("nextCursor")
             if not isinstance(cursor, str):
                 break
-            params = {"_meta": _envelope(call), "cursor": cursor}
+            params = {**first, "cursor": cursor}
         return _listing(pages)
 
     return all_pages

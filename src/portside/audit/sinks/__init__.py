@@ -1,0 +1,1 @@
+"""Where entries are kept, and where checkpoints are shipped: one file a place."""

@@ -1,0 +1,242 @@
+"""Puts events on record: each `append` returns once its entry is kept, and many share one write."""
+
+import asyncio
+import os
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Self
+
+import structlog
+
+from portside.audit import chain
+from portside.audit.base import AuditUnavailable, Last, Sink, Stored
+from portside.audit.chain import Head, Mark, Position, Seal, State
+from portside.audit.event import Detail, Event, encode, life
+from portside.audit.keys import Signer
+from portside.audit.shipping import Ship, Shipping
+from portside.audit.tail import Tail
+from portside.clock import Clock
+
+GROUP: Final = 500
+"""Most entries that share one write: encoding them holds up the event loop for a few milliseconds at most."""
+
+MAX_WAITING: Final = 20_000
+
+_SERVER_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,63}", re.ASCII)
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("portside.audit")
+
+
+class Receipt(NamedTuple):
+    """Where an event is on record."""
+
+    writer: str
+    sequence: int
+    hash: str
+
+
+class _Waiting(NamedTuple):
+    event: bytes
+    time_us: int
+    done: asyncio.Future[Receipt]
+
+
+class Writer:
+    """One process's part of the log, under a name of its own: the server's id and a nonce made at the start.
+
+    Opening writes a signed start entry that names the last rows of all other writers, closing a signed stop entry.
+    A signed checkpoint follows at most 1,000 rows and, also when nothing happens, `checkpoint_s` after the last one.
+    While the sink fails, `append` raises; the chain goes on where it stood as soon as the sink works again.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        signer: Signer,
+        *,
+        server_id: str,
+        clock: Clock,
+        ship: Ship | None = None,
+        checkpoint_s: float = chain.CHECKPOINT_S,
+        timeout_s: float = 5.0,
+        details: dict[str, Detail] | None = None,
+    ) -> None:
+        if not _SERVER_ID.fullmatch(server_id):
+            raise ValueError(f"server id {server_id!r}: expected 1 to 63 of A-Z a-z 0-9 . _ -")
+        self.name = f"{server_id}.{os.urandom(8).hex()}"
+        self._sink = sink
+        self._signer = signer
+        self._clock = clock
+        self._shipping = None if ship is None else Shipping(ship)
+        self._checkpoint_s = checkpoint_s
+        self._beat_s = checkpoint_s / 12
+        self._timeout_s = timeout_s
+        self._details = details or {}
+        self._tail = Tail(self.name, sink, clock)
+        self._known: dict[str, Last] = {}
+        self._waiting: list[_Waiting] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+        self._is_open = False
+
+    def __repr__(self) -> str:
+        return f"<Writer {self.name} at {self._tail.position.sequence}>"
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing can be put on record at the moment; None while it can. For health checks."""
+        return self._tail.failure
+
+    async def open(self) -> None:
+        """Write the start entry. Raises AuditUnavailable, and then has closed the sink."""
+        try:
+            repairs = await self._sink.repair()
+            async with self._lock:
+                await self._seal("start", Event(kind="start", details=self._details))
+            self._is_open = True
+            for repair in repairs:
+                await self.append(life("repaired", place=repair.place, bytes=repair.size, sha256=repair.sha256))
+        except BaseException:
+            self._is_open = False
+            await self._sink.close()
+            raise
+        self._beating = asyncio.create_task(self._beat())
+
+    async def append(self, event: Event) -> Receipt:
+        """Put an event on record; it outlives a crash when this returns.
+
+        May be called at once from many tasks of one loop. A cancelled call leaves its event on record. Raises
+        AuditUnavailable where the sink fails, does not answer in time, or the writer is closed; the event may then
+        still be found on record, but must not be counted on.
+        """
+        done = self.put(event)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await done
+        except TimeoutError as error:
+            raise AuditUnavailable(f"the audit sink has not answered within {self._timeout_s:g} s") from error
+
+    def put(self, event: Event) -> asyncio.Future[Receipt]:
+        """Begin to put an event on record, and return what ends once it is. For those who need not wait.
+
+        Raises AuditUnavailable where the writer is closed, or too much waits already; the future may raise it too.
+        """
+        if not self._is_open:
+            raise AuditUnavailable(f"audit writer {self.name} is closed; expected an open one")
+        if len(self._waiting) >= MAX_WAITING:
+            raise AuditUnavailable(f"{MAX_WAITING} events wait to be put on record; expected the sink to keep up")
+        done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(encode(event), self._now_us(), done))
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        return done
+
+    async def beat(self) -> None:
+        """Write a checkpoint if one falls due before the next beat. Raises AuditUnavailable.
+
+        The writer calls this by itself, twelve times in `checkpoint_s`, so that a failed one is tried again soon.
+        """
+        async with self._lock:
+            age_s = self._clock.monotonic() - self._tail.sealed_at
+            if self._is_open and age_s > self._checkpoint_s - self._beat_s:
+                await self._seal("running")
+
+    async def close(self) -> None:
+        """Put on record what waits, then the stop entry, and let go of the sink. May be called twice.
+
+        Raises AuditUnavailable where the stop entry could not be written; the sink is closed all the same.
+        """
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing])
+        try:
+            # Under the lock, so that a checkpoint under way is not cut off in the middle.
+            async with self._lock:
+                if self._beating is not None:
+                    self._beating.cancel()
+                await self._tail.recover(at_once=True)
+                await self._seal("stop", life("stop"))
+        finally:
+            await self._sink.close()
+            if self._shipping is not None:
+                await self._shipping.close(self._timeout_s)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._beat_s)
+            try:
+                await self.beat()
+            except AuditUnavailable as error:
+                _log.error("audit.checkpoint_failed", writer=self.name, error=str(error))
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                async with self._lock:
+                    group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+                    await self._keep(group)
+        finally:
+            self._flushing = None
+
+    async def _keep(self, group: Sequence[_Waiting]) -> None:
+        try:
+            await self._tail.recover()
+            receipts = await self._kept(group)
+        except Exception as error:  # whatever it is, those who wait must hear of it
+            for waiting in group:
+                if not waiting.done.done():
+                    waiting.done.set_exception(error)
+            return
+        for waiting, receipt in zip(group, receipts, strict=True):
+            if not waiting.done.done():
+                waiting.done.set_result(receipt)
+
+    async def _kept(self, group: Sequence[_Waiting]) -> list[Receipt]:
+        position, rows, receipts = self._tail.position, list[Stored](), list[Receipt]()
+        for event, time_us, _ in group:
+            position, row = chain.follow(position, time_us=time_us, event=event)
+            rows.append(row)
+            receipts.append(Receipt(row.writer, row.sequence, row.hash))
+            if position.unsigned >= chain.MAX_UNSIGNED - 1:
+                position, row = self._sealed(position, "running", None)
+                rows.append(row)
+        await self._commit(position, rows)
+        return receipts
+
+    async def _seal(self, state: State, event: Event | None = None) -> None:
+        await self._tail.recover()
+        changed = [last for last in await self._sink.last() if last.writer != self.name and self._is_news(last)]
+        heads = [Head(last.hash, last.sequence, last.writer, last.ended) for last in changed]
+        position, row = self._sealed(self._tail.position, state, heads, b"" if event is None else encode(event))
+        await self._commit(position, [row])
+        self._known.update((last.writer, last) for last in changed)
+
+    def _is_news(self, last: Last) -> bool:
+        return self._known.get(last.writer) != last
+
+    def _sealed(
+        self, position: Position, state: State, heads: list[Head] | None, event: bytes = b""
+    ) -> tuple[Position, Stored]:
+        handovers = self._signer.handovers if state == "start" else []
+        seal = Seal(handovers=handovers, head=position.hash, heads=heads, previous=position.signed, state=state)
+        position, row = chain.follow(position, time_us=self._now_us(), event=event, seal=seal)
+        return position._replace(unsigned=0, signed=Mark(row.hash, row.sequence)), self._signer.seal(row)
+
+    async def _commit(self, position: Position, rows: Sequence[Stored]) -> None:
+        await self._tail.commit(position, rows)
+        if self._shipping is not None:
+            for row in rows:
+                if row.key is not None:
+                    self._shipping.put(row)
+
+    def _now_us(self) -> int:
+        return round(self._clock.now() * 1_000_000)

@@ -1,0 +1,145 @@
+"""How often one caller may ask: per principal, or per address where nobody says who they are."""
+
+import ipaddress
+from collections.abc import Awaitable
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from portside.edge.asgi import ASGIApp, Message, Receive, Scope, Send
+from portside.observe.record import Record
+from portside.state.base import Counters, Limit, Verdict
+from portside.wire import refusal
+
+EXEMPT: Final = frozenset({"/health", "/ready", "/metrics"})
+POLICY: Final = "caller"
+_V6_PREFIX: Final = 64
+
+
+class RateLimit:
+    """Counts every request of a caller, and answers 429 past the limit, with when it makes sense to ask again.
+
+    Says on every answer how much is left (draft-ietf-httpapi-ratelimit-headers-11). Where shared counters cannot be
+    reached, `StateUnavailable` passes: whoever gives the counters decides what that means.
+    """
+
+    def __init__(self, app: ASGIApp, counters: Counters, *, most: int, window_ms: int) -> None:
+        self._app = app
+        self._counters = counters
+        self._most = most
+        self._window_ms = window_ms
+        self._policy = f'"{POLICY}";q={most};w={_seconds(window_ms)}'.encode()
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["path"] in EXEMPT:
+            return self._app(scope, receive, send)
+        return self._limited(scope, receive, send)
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = Limit(caller_key(scope), self._most, self._window_ms, POLICY)
+        verdict = await self._counters.hit((limit,))
+        told = [(b"ratelimit-policy", self._policy), (b"ratelimit", state_of(verdict))]
+        if not verdict.is_allowed:
+            await refuse_rate(scope, send, verdict, told)
+            return
+
+        async def telling(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *told]
+            await send(message)
+
+        await self._app(scope, receive, telling)
+
+
+class FailureLimit:
+    """Counts what an address was refused for want of a good credential, and past the limit refuses it unseen.
+
+    Stands around authentication: checking forged tokens costs more than counting them. Whoever authenticates is never
+    counted here, so that one guest behind a shared address cannot shut the others out of a session they have.
+    """
+
+    def __init__(self, app: ASGIApp, counters: Counters, *, most: int, window_ms: int) -> None:
+        self._app = app
+        self._counters = counters
+        self._most = most
+        self._window_ms = window_ms
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["path"] in EXEMPT:
+            return self._app(scope, receive, send)
+        return self._watched(scope, receive, send)
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 401:
+                limit = Limit(f"401 {address_key(scope)}", self._most, self._window_ms, "unauthenticated")
+                verdict = await self._counters.hit((limit,))
+                if not verdict.is_allowed:
+                    scope["portside.refused"] = True
+                    told = [(b"ratelimit", state_of(verdict))]
+                    await refuse_rate(scope, send, verdict, told)
+                    return
+            if "portside.refused" not in scope:
+                await send(message)
+
+        await self._app(scope, receive, counting)
+
+
+def caller_key(scope: Scope) -> str:
+    """Return whose use this is: the principal's, or the address's where nobody says who they are."""
+    principal: str | None = scope.get("portside.principal")
+    return principal if principal is not None else address_key(scope)
+
+
+def address_key(scope: Scope) -> str:
+    """Return the key of an address; of IPv6 the network that one customer has."""
+    client = scope.get("client")
+    return _network(client[0]) if client else "unknown address"
+
+
+@lru_cache(maxsize=4096)
+def _network(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown address"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(mapped) if mapped is not None else str(ipaddress.ip_network((parsed, _V6_PREFIX), strict=False))
+    return str(parsed)
+
+
+def state_of(verdict: Verdict) -> bytes:
+    """Return the `RateLimit` field: what is left, and in how many seconds there is more."""
+    return f'"{verdict.limit.name}";r={verdict.remaining};t={_seconds(verdict.reset_ms)}'.encode()
+
+
+async def refuse_rate(scope: Scope, send: Send, verdict: Verdict, told: list[tuple[bytes, bytes]]) -> None:
+    """Answer 429 with a JSON-RPC error that a client can show."""
+    record: Record = scope["portside.record"]
+    text = too_many(verdict)
+    record.outcome, record.error, record.error_code = "refused", text, refusal.TOO_MANY
+    error = {"code": refusal.TOO_MANY, "message": text, "data": {"retryAfterMs": verdict.retry_after_ms}}
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": None, "error": error})
+    head = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", str(_seconds(verdict.retry_after_ms)).encode()),
+        *told,
+    ]
+    await send({"type": "http.response.start", "status": 429, "headers": head})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def too_many(verdict: Verdict) -> str:
+    """Return what a person is told about a limit that is used up."""
+    limit = verdict.limit
+    return (
+        f"too many requests: at most {limit.most} within {limit.window_ms / 1000:g} s; "
+        f"try again in {_seconds(verdict.retry_after_ms)} s"
+    )
+
+
+def _seconds(milliseconds: int) -> int:
+    return -(-milliseconds // 1000)

@@ -1,0 +1,117 @@
+"""What is asked about every message before it goes on: may this caller do that, how often, and is it on record?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from portside.auth.challenge import Challenges
+from portside.auth.principal import ANONYMOUS
+from portside.auth.scopes import Needs, Policy
+from portside.gateway.http import Incoming
+from portside.gateway.recording import Recorder
+from portside.state.base import Counters, Limit
+from portside.wire import refusal
+from portside.wire.message import Message
+from portside.wire.refusal import Refusal
+
+CALL: Final = "tools/call"
+_EVERY: Final = Policy()
+
+
+@dataclass(slots=True)
+class Guard:
+    """The rules of one deployment. Everything is judged by the parsed body, nothing by a header.
+
+    `tools` are limits of one caller to single tools within `window_ms`, `max_calls` how many calls it may have at once.
+    """
+
+    policy: Policy = _EVERY
+    challenges: Challenges = field(default_factory=lambda: Challenges(None))
+    counters: Counters | None = None
+    tools: Sequence[tuple[str, int]] = ()
+    window_ms: int = 60_000
+    max_calls: int | None = None
+    recorder: Recorder | None = None
+    _limits: dict[str, int] = field(init=False)
+    _running: dict[str, int] = field(init=False, default_factory=dict[str, int])
+    is_idle: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._limits = dict(self.tools)
+        self.is_idle = self.policy.is_empty and not self._limits and self.max_calls is None and self.recorder is None
+
+    async def admit(self, sent: Message, incoming: Incoming) -> None:
+        """Return where the message may go on. Raises Refusal: 403, 429, or 503 where it cannot be put on record."""
+        self._check_scopes(sent, incoming)
+        if sent.method == CALL and sent.kind == "request":
+            name = (sent.params or {}).get("name")
+            await self._count(name if isinstance(name, str) else "", sent, incoming)
+            self._take_place(sent, incoming)
+            if self.recorder is not None:
+                await self.recorder.start(sent, incoming)
+
+    def check_stream(self, incoming: Incoming) -> None:
+        """Check what every request needs, for one without a message. Raises Refusal."""
+        self._judge("", None, None, incoming)
+
+    def release(self, incoming: Incoming) -> None:
+        """Give back what the calls of a request took; once it is over, however it ended."""
+        held, incoming.held = incoming.held, 0
+        if held and self.max_calls is not None:
+            caller = caller_of(incoming)
+            left = self._running.get(caller, 0) - held
+            if left > 0:
+                self._running[caller] = left
+            else:
+                self._running.pop(caller, None)
+
+    def _check_scopes(self, sent: Message, incoming: Incoming) -> None:
+        if not self.policy.is_empty:
+            method = sent.method if sent.kind != "response" else ""
+            self._judge(method, sent.params, sent, incoming)
+
+    def _judge(self, method: str, params: dict[str, object] | None, sent: Message | None, incoming: Incoming) -> None:
+        verdict = self.policy.may(incoming.identity or ANONYMOUS, method, params)
+        if isinstance(verdict, Needs):
+            raise Refusal(
+                refusal.NOT_ALLOWED,
+                f"this needs the scopes {' '.join(sorted(verdict.scopes))}",
+                data={"scopes": sorted(verdict.scopes)},
+                id=sent.id if sent is not None else None,
+                headers={"www-authenticate": self.challenges.insufficient(verdict.scopes)},
+            )
+
+    async def _count(self, tool: str, sent: Message, incoming: Incoming) -> None:
+        most = self._limits.get(tool)
+        if most is None or self.counters is None:
+            return
+        limit = Limit(f"{caller_of(incoming)} {tool}", most, self.window_ms, "tool")
+        verdict = await self.counters.hit((limit,))
+        if not verdict.is_allowed:
+            seconds = -(-verdict.retry_after_ms // 1000)
+            raise Refusal(
+                refusal.TOO_MANY,
+                f"too many calls of {tool!r}: at most {most} within {self.window_ms / 1000:g} s; "
+                f"try again in {seconds} s",
+                data={"retryAfterMs": verdict.retry_after_ms},
+                id=sent.id,
+                headers={"retry-after": str(seconds)},
+            )
+
+    def _take_place(self, sent: Message, incoming: Incoming) -> None:
+        if self.max_calls is None:
+            return
+        caller = caller_of(incoming)
+        running = self._running.get(caller, 0)
+        if running >= self.max_calls:
+            text = f"too many calls at once: at most {self.max_calls}; try again when one has ended"
+            raise Refusal(refusal.TOO_MANY, text, id=sent.id, headers={"retry-after": "1"})
+        self._running[caller] = running + 1
+        incoming.held += 1
+
+
+def caller_of(incoming: Incoming) -> str:
+    """Return whose call this is, for limits: the principal, or the address where nobody says who they are."""
+    if incoming.principal is not None:
+        return incoming.principal
+    return incoming.client[0] if incoming.client is not None else "unknown address"

@@ -1,0 +1,30 @@
+"""Work on much data, one piece at a time in a worker thread, so that the event loop goes on meanwhile."""
+
+import asyncio
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class LargeWork:
+    """A turn to take: several threads that compute would take the interpreter from the loop in turns, and all memory.
+
+    What is done must end by itself: a thread cannot be cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def run(self, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return what `work` returns, or raise what it raises. The turn is held until it ends, also if cancelled."""
+        async with self._turn:
+            doing = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+            try:
+                return await asyncio.shield(doing)
+            except asyncio.CancelledError:
+                await asyncio.wait([doing])
+                if not doing.cancelled():
+                    doing.exception()  # read, since whoever waited for it is gone
+                raise

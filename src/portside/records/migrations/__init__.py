@@ -1,0 +1,1 @@
+"""How a database becomes what this version expects: one file a step, in `versions/`, never changed once released."""
