@@ -12,6 +12,7 @@ from portside.auth.metadata import WELL_KNOWN, Metadata
 from portside.auth.principal import Principal
 from portside.auth.refused import IdentityUnavailable, NotAuthenticated
 from portside.edge.asgi import ASGIApp, Receive, Scope, Send, refuse
+from portside.edge.rate import Failures, refuse_rate
 from portside.observe.record import Record
 
 OPEN: Final = frozenset({"/health", "/ready"})
@@ -51,8 +52,10 @@ class Authenticate:
         challenges: Challenges,
         metadata: Metadata | None = None,
         opens_metrics: bool = False,
+        failures: Failures | None = None,
     ) -> None:
         self._app = app
+        self._failures = failures
         self._ways = tuple(ways)
         self._challenges = challenges
         self._open: Collection[str] = OPEN | {METRICS} if opens_metrics else OPEN
@@ -70,9 +73,12 @@ class Authenticate:
         if principal is not None:
             _mark(scope, principal)
             return self._app(scope, receive, send)
+        blocked = None if self._failures is None else self._failures.blocked(scope)
+        if blocked is not None:
+            return refuse_rate(scope, send, blocked)
         found = self._credentials(scope)
         if isinstance(found, Refused):
-            return _refuse(scope, send, found)
+            return self._refuse(scope, send, found)
         return self._judge(scope, receive, send, found)
 
     def _known(self, scope: Scope) -> Principal | None:
@@ -97,18 +103,25 @@ class Authenticate:
         try:
             principal = await authenticate(self._ways, credentials)
         except NotAuthenticated as error:
-            refused = Refused(401, error.message, self._challenges.invalid(error.reason))
-            await _refuse(scope, send, refused)
+            await self._refuse(scope, send, Refused(401, error.message, self._challenges.invalid(error.reason)))
             return
         except IdentityUnavailable:
             # Its words name what failed, which is for us; what it was is in the log of whoever failed.
             await refuse(scope, send, 503, "who asks cannot be told now", [(b"retry-after", RETRY_S)])
             return
         if principal is None:
-            await _refuse(scope, send, self._nobody(credentials))
+            await self._refuse(scope, send, self._nobody(credentials))
             return
         _mark(scope, principal)
         await self._app(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, send: Send, refused: Refused) -> None:
+        verdict = None if self._failures is None else await self._failures.count(scope)
+        if verdict is not None:
+            await refuse_rate(scope, send, verdict)
+            return
+        challenge = (b"www-authenticate", refused.challenge.encode("ascii"))
+        await refuse(scope, send, refused.status, refused.message, [challenge])
 
     def _nobody(self, credentials: Credentials) -> Refused:
         if credentials.token is None:
@@ -152,11 +165,6 @@ def _certificate(scope: Scope) -> Mapping[str, Any] | None:
     tls: object = cast("Mapping[str, Any]", extensions).get("tls") if isinstance(extensions, dict) else None
     found: object = cast("Mapping[str, Any]", tls).get("client_certificate") if isinstance(tls, dict) else None
     return cast("Mapping[str, Any]", found) if isinstance(found, dict) and found else None
-
-
-async def _refuse(scope: Scope, send: Send, refused: Refused) -> None:
-    challenge = (b"www-authenticate", refused.challenge.encode("ascii"))
-    await refuse(scope, send, refused.status, refused.message, [challenge])
 
 
 async def _tell(scope: Scope, send: Send, document: bytes) -> None:

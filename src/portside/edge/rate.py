@@ -1,12 +1,14 @@
 """How often one caller may ask: per principal, or per address where nobody says who they are."""
 
 import ipaddress
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
+from portside.clock import Clock
 from portside.edge.asgi import ASGIApp, Message, Receive, Scope, Send
 from portside.observe.record import Record
 from portside.state.base import Counters, Limit, Verdict
@@ -14,6 +16,7 @@ from portside.wire import refusal
 
 EXEMPT: Final = frozenset({"/health", "/ready", "/metrics"})
 POLICY: Final = "caller"
+MOST_BLOCKED: Final = 10_000
 _V6_PREFIX: Final = 64
 
 
@@ -52,38 +55,42 @@ class RateLimit:
         await self._app(scope, receive, telling)
 
 
-class FailureLimit:
-    """Counts what an address was refused for want of a good credential, and past the limit refuses it unseen.
+class Failures:
+    """How often an address was refused for want of a good credential; past the limit nobody looks at what it shows.
 
-    Stands around authentication: checking forged tokens costs more than counting them. Whoever authenticates is never
-    counted here, so that one guest behind a shared address cannot shut the others out of a session they have.
+    Checking forged tokens costs more than counting them. Whoever is known already is not asked about here, so that a
+    guest behind a shared address cannot shut the others out.
     """
 
-    def __init__(self, app: ASGIApp, counters: Counters, *, most: int, window_ms: int) -> None:
-        self._app = app
+    def __init__(self, counters: Counters, clock: Clock, *, most: int, window_ms: int) -> None:
         self._counters = counters
+        self._clock = clock
         self._most = most
         self._window_ms = window_ms
+        self._blocked: dict[str, tuple[float, Verdict]] = {}
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["path"] in EXEMPT:
-            return self._app(scope, receive, send)
-        return self._watched(scope, receive, send)
+    def blocked(self, scope: Scope) -> Verdict | None:
+        """Return the verdict on an address that has failed too often lately, None for any other."""
+        key = address_key(scope)
+        found = self._blocked.get(key)
+        if found is None:
+            return None
+        left_ms = round((found[0] - self._clock.monotonic()) * 1000)
+        if left_ms <= 0:
+            del self._blocked[key]
+            return None
+        return replace(found[1], reset_ms=left_ms, retry_after_ms=left_ms)
 
-    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def counting(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 401:
-                limit = Limit(f"401 {address_key(scope)}", self._most, self._window_ms, "unauthenticated")
-                verdict = await self._counters.hit((limit,))
-                if not verdict.is_allowed:
-                    scope["portside.refused"] = True
-                    told = [(b"ratelimit", state_of(verdict))]
-                    await refuse_rate(scope, send, verdict, told)
-                    return
-            if "portside.refused" not in scope:
-                await send(message)
-
-        await self._app(scope, receive, counting)
+    async def count(self, scope: Scope) -> Verdict | None:
+        """Count one failure; return the verdict where it was one too many."""
+        key = address_key(scope)
+        verdict = await self._counters.hit((Limit(f"401 {key}", self._most, self._window_ms, "unauthenticated"),))
+        if verdict.is_allowed:
+            return None
+        if len(self._blocked) >= MOST_BLOCKED:
+            self._blocked.clear()  # they are counted all the same
+        self._blocked[key] = (self._clock.monotonic() + verdict.retry_after_ms / 1000, verdict)
+        return verdict
 
 
 def caller_key(scope: Scope) -> str:
@@ -115,7 +122,7 @@ def state_of(verdict: Verdict) -> bytes:
     return f'"{verdict.limit.name}";r={verdict.remaining};t={_seconds(verdict.reset_ms)}'.encode()
 
 
-async def refuse_rate(scope: Scope, send: Send, verdict: Verdict, told: list[tuple[bytes, bytes]]) -> None:
+async def refuse_rate(scope: Scope, send: Send, verdict: Verdict, told: Sequence[tuple[bytes, bytes]] = ()) -> None:
     """Answer 429 with a JSON-RPC error that a client can show."""
     record: Record = scope["portside.record"]
     text = too_many(verdict)

@@ -1,11 +1,12 @@
 """The edge, in order, each layer with the reason for its place."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from portside.auth.authenticators import Authenticator
 from portside.auth.challenge import Challenges
 from portside.auth.metadata import Metadata
+from portside.clock import Clock, SystemClock
 from portside.edge.asgi import ASGIApp
 from portside.edge.authenticate import Authenticate
 from portside.edge.body import Body
@@ -15,7 +16,7 @@ from portside.edge.forwarded import Forwarded
 from portside.edge.headers import HeadLimits
 from portside.edge.limit import Admission
 from portside.edge.origin import Origin
-from portside.edge.rate import FailureLimit, RateLimit
+from portside.edge.rate import Failures, RateLimit
 from portside.observe.record import Record
 from portside.state.base import Counters
 
@@ -50,6 +51,7 @@ class Callers:
     counters: Counters | None = None
     most: int = 0
     window_ms: int = 60_000
+    clock: Clock = field(default_factory=SystemClock)
 
 
 def build(
@@ -88,12 +90,14 @@ def _told_apart(app: ASGIApp, callers: Callers) -> ASGIApp:
         app = RateLimit(app, counters, most=most, window_ms=window_ms)
     if callers.challenges is None:
         return app
-    app = Authenticate(
+    failures = None
+    if counters is not None and is_limited:
+        failures = Failures(counters, callers.clock, most=most, window_ms=window_ms)
+    return Authenticate(
         app,
         ways=callers.ways,
         challenges=callers.challenges,
         metadata=callers.metadata,
         opens_metrics=callers.opens_metrics,
+        failures=failures,
     )
-    # Around authentication: it sees the refusals, and spares the work of the next one.
-    return FailureLimit(app, counters, most=most, window_ms=window_ms) if counters is not None and is_limited else app

@@ -58,6 +58,7 @@ class Parts:
             counters=self.counters,
             most=self._most,
             window_ms=self._settings.rate_limit_window_ms,
+            clock=self._clock,
         )
 
     @property
