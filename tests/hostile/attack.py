@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,15 +33,26 @@ async def dial(port: int, tls: ssl.SSLContext | None) -> Connection:
     return Connection(*await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name))
 
 
+@asynccontextmanager
+async def dialled(port: int, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Connection]:
+    """Hold a connection for the block; afterwards it is closed for certain."""
+    connection = await dial(port, tls)
+    try:
+        yield connection
+    finally:
+        connection.writer.transport.abort()
+        with suppress(OSError):
+            await connection.writer.wait_closed()
+
+
 async def attack(port: int, payload: Payload, mark: bytes, *, tls: ssl.SSLContext | None = None) -> Outcome:
     """Send `payload` under the name `mark`, take as many answers as it may get, then ask something harmless.
 
     The harmless request finds out whether the server still knows where the payload ended.
     """
     outcome = Outcome()
-    connection = await dial(port, tls)
     try:
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(WAIT_S), dialled(port, tls) as connection:
             await _send(connection, payload.data.replace(MARK, mark))
             if payload.later:
                 await asyncio.sleep(0.05)  # so that the two are read apart
@@ -52,10 +64,6 @@ async def attack(port: int, payload: Payload, mark: bytes, *, tls: ssl.SSLContex
             outcome.next = await _answer(connection)
     except (asyncio.IncompleteReadError, OSError):
         outcome.is_closed = True
-    finally:
-        connection.close()
-        with suppress(OSError):
-            await connection.writer.wait_closed()
     return outcome
 
 

@@ -100,7 +100,7 @@ def _lengths() -> Iterator[Payload]:
         "nul": (good + b"\x00",),
         "vertical tab": (b"Content-Length:\x0b%d" % size,),
         "underscore in the number": (b"Content-Length: 4_7",),
-        "full-width digits": ("Content-Length: ５".encode(),),
+        "full-width digits": (b"Content-Length: \xef\xbc\x95",),
         "over 64 bits": (b"Content-Length: %d" % (2**64 + size),),
         "over 63 bits": (b"Content-Length: %d" % (2**63 + size),),
         "over 32 bits": (b"Content-Length: %d" % (2**32 + size),),
@@ -140,8 +140,8 @@ def _sizes() -> Iterator[Payload]:
         "too much": b"2\r\nabc\r\n",
         "no line end after data": b"3\r\nabc3\r\nabc\r\n",
         "bare line feed after data": b"3\r\nabc\n",
-        "full-width digit": "３\r\nabc\r\n".encode(),
-        "long extension": b"3;" + b"a" * 70_000 + b"\r\nabc\r\n",
+        "full-width digit": b"\xef\xbc\x93\r\nabc\r\n",
+        "long extension": b"3;" + b"a" * 400_000 + b"\r\nabc\r\n",
     }
     for name, chunks in ends.items():
         yield Payload(f"chunk: {name}", head(CHUNKED) + chunks + END + HIDDEN)

@@ -7,10 +7,22 @@ from tests.hostile.payload import HIDDEN, Payload, chunk, get, head
 
 HIT: Final = b"/hit/@@@@@"
 LENGTH: Final = b"Content-Length: %d" % len(HIDDEN)
-CONFUSED: Final = (
-    "Authorization Mcp_Session_Id Mcp_Method Mcp_Name Mcp_Param_Region MCP_Protocol_Version X_Forwarded_For "
-    "X_Forwarded_Proto X_Forwarded_Host X_Real_IP X_Request_Id Content_Type Content_Encoding Last_Event_ID"
-).split()
+SPELLED: Final = (
+    b"Content_Encoding",
+    b"Content_Type",
+    b"Last_Event_ID",
+    b"MCP_Protocol_Version",
+    b"Mcp_Method",
+    b"Mcp_Name",
+    b"Mcp_Param_Region",
+    b"Mcp_Session_Id",
+    b"X_Forwarded_For",
+    b"X_Forwarded_Host",
+    b"X_Forwarded_Proto",
+    b"X_Real_IP",
+    b"X_Request_Id",
+)
+"""What CGI and WSGI take for the header with dashes."""
 
 
 def payloads() -> Iterator[Payload]:
@@ -99,7 +111,7 @@ def _hosts() -> Iterator[Payload]:
         first = b"GET " + target + HIT + b" HTTP/1.1"
         yield Payload(f"host: {name}", head(first=first, host=b"Host: " + host + b"\r\n") + HIDDEN)
     yield Payload("host, legal: same in the URL", _line(b"GET http://localhost" + HIT + b" HTTP/1.1"), "one")
-    yield Payload("host: an underscored second", get(b"Hos_t: x"), "one")
+    yield Payload("host, legal: something like it", get(b"Hos_t: x"), "one")
 
 
 def _names() -> Iterator[Payload]:
@@ -120,8 +132,8 @@ def _names() -> Iterator[Payload]:
     }.items():
         yield Payload(f"name: {name}", get(line) + HIDDEN)
     yield Payload("name: folded in the first line", head(host=b" Host: localhost\r\nHost: localhost\r\n") + HIDDEN)
-    for spelled in CONFUSED[1:]:
-        yield Payload(f"name: {spelled}", get(spelled.encode() + b": 1") + HIDDEN)
+    for spelled in SPELLED:
+        yield Payload(f"name: {spelled.decode()}", get(spelled + b": 1") + HIDDEN)
     yield Payload("name, legal: high bytes in the value", get(b"X: \xe9\xff"), "one")
     yield Payload("name, legal: odd letters", get(b"!#$%&'*+.^`|~9: 1"), "one")
     yield Payload("name, legal: a tool's own underscore", get(b"Mcp-Param-tenant_id: 1"), "one")

@@ -1,8 +1,7 @@
 """The proxies' configurations: golden files, and the proxies' own opinion of them."""
 
-import os
-import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import trustme
 from portside.targets import haproxy, nginx
 from portside.targets.front import Backend, Front
 from tests import golden
+from tests.proxies import require
 
 REPLICAS = tuple(Backend(f"server-{number}", f"server-{number}") for number in (1, 2, 3))
 PLAIN = Front(REPLICAS, names=("mcp.example.com",))
@@ -27,15 +27,6 @@ def test_nginx_is_told_what_it_was_told_before(kind: str) -> None:
 @pytest.mark.parametrize("kind", FRONTS)
 def test_haproxy_is_told_what_it_was_told_before(kind: str) -> None:
     golden.check(f"haproxy/{kind}.cfg", haproxy.render(FRONTS[kind]))
-
-
-def program(name: str) -> str:
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{name} is not installed: run tests/install-servers")
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 @pytest.fixture
@@ -59,7 +50,7 @@ def local(tmp_path: Path) -> Front:
 def test_nginx_accepts_it(local: Front, tmp_path: Path, tls: bool) -> None:
     file = tmp_path / "nginx.conf"
     file.write_text(nginx.render(local if tls else replace(local, certificate=None)))
-    done = subprocess.run([program("nginx"), "-t", "-q", "-c", str(file)], capture_output=True, text=True, check=False)
+    done = subprocess.run([require("nginx"), "-t", "-q", "-c", str(file)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -67,7 +58,7 @@ def test_nginx_accepts_it(local: Front, tmp_path: Path, tls: bool) -> None:
 def test_haproxy_accepts_it_without_a_warning(local: Front, tmp_path: Path, tls: bool) -> None:
     file = tmp_path / "haproxy.cfg"
     file.write_text(haproxy.render(local if tls else replace(local, bundle=None)))
-    done = subprocess.run([program("haproxy"), "-c", "-f", str(file)], capture_output=True, text=True, check=False)
+    done = subprocess.run([require("haproxy"), "-c", "-f", str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stdout + done.stderr
 
@@ -85,3 +76,14 @@ def test_a_front_without_backends_or_with_two_of_one_name_is_refused() -> None:
         Front(())
     with pytest.raises(ValueError, match="same name"):
         Front((Backend("a", "h"), Backend("a", "i")))
+
+
+@pytest.mark.parametrize("render", [nginx.render, haproxy.render], ids=["nginx", "haproxy"])
+def test_http_of_other_hosts_is_redirected_only_where_no_names_are_known(render: Callable[[Front], str]) -> None:
+    assert " 421" in render(TLS)
+    assert " 421" not in render(replace(TLS, names=()))
+
+
+@pytest.mark.parametrize("render", [nginx.render, haproxy.render], ids=["nginx", "haproxy"])
+def test_how_long_a_head_may_take_is_said(render: Callable[[Front], str]) -> None:
+    assert " 7s" in render(replace(PLAIN, header_timeout_s=7))

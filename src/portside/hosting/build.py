@@ -19,11 +19,18 @@ from portside.hosting.target import Target
 from portside.hosting.upstream.credentials import TlsFiles
 from portside.hosting.upstream.host import UpstreamHost, UpstreamOptions, upstream
 from portside.hosting.upstream.oauth import OAuthClient
+from portside.hosting.validated import Validated
 from portside.settings.model import Settings
 
 _RUNNER: Final = Path(__file__).with_name("stdio") / "python_child.py"
 _LAUNCHERS: Final = frozenset({"bun", "bunx", "deno", "node", "npx", "python", "python3", "uv", "uvx"})
 """Programs that run another one, which is what people know the server by."""
+
+_READING: Final = "mcp.server.mcpserver"
+"""Servers whose adapter has the tools' own models read the arguments, within bounds."""
+
+_CHECKING: Final = ("mcp.server.fastmcp", "fastmcp.server")
+"""Servers that check by themselves, and take more than their schemas say."""
 
 _START_SHARE: Final = 0.9
 _MARGIN_S: Final = 5.0
@@ -36,14 +43,28 @@ def host_for(target: Target, settings: Settings, environ: Mapping[str, str] = os
     Raises StartFailed for what is wrong with the target, or with a setting its kind of host needs.
     """
     if target.kind == "upstream":
-        return both_eras(_upstream(target, settings))
+        return _validated(both_eras(_upstream(target, settings)), settings)
     if target.kind == "stdio" or settings.python is not None:
-        return both_eras(_stdio(target, settings, environ))
+        return _validated(both_eras(_stdio(target, settings, environ)), settings)
     found = locate.load(target)
     adapter = locate.adapter(
         found, dispatch=settings.dispatch, sync_tools=settings.sync_tools, asgi_path=settings.asgi_path
     )
-    return both_eras(adapter)
+    return _validated(both_eras(adapter), settings, found.server)
+
+
+def _validated(host: Host, settings: Settings, server: object = None) -> Host:
+    """Return the host with arguments checked, unless that is switched off or its adapter sees to it.
+
+    `server` is the object, where there is one in this process.
+    """
+    kinds = [base.__module__ for base in type(server).__mro__]
+    if not settings.validate_arguments or any(kind.startswith(_READING) for kind in kinds):
+        return host
+    if any(kind.startswith(_CHECKING) for kind in kinds):
+        return Validated(host, strictness="bulky")
+    is_low_level = any(kind.startswith("mcp.server.lowlevel") for kind in kinds)
+    return Validated(host, strictness="exact" if is_low_level else "texts")
 
 
 def runs_user_code(target: Target, settings: Settings) -> bool:

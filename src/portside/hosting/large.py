@@ -9,7 +9,7 @@ R = TypeVar("R")
 
 
 class LargeWork:
-    """A turn to take: several threads that compute would take the interpreter from the loop in turns, and all memory.
+    """A turn to take: several threads that compute would keep the interpreter from the loop, and fill the memory.
 
     What is done must end by itself: a thread cannot be cancelled.
     """
@@ -28,3 +28,6 @@ class LargeWork:
                 if not doing.cancelled():
                     doing.exception()  # read, since whoever waited for it is gone
                 raise
+            finally:
+                # An error knows this frame, and this frame would know the error: both would keep the data for long.
+                del doing, args, kwargs

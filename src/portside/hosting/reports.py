@@ -1,4 +1,4 @@
-"""What servers' own validation says of wrong arguments, cut to what anybody reads: never more comes out than went in."""
+"""What servers' own validation says of wrong arguments, cut to what somebody would read."""
 
 import re
 from typing import Any, Final, cast

@@ -5,6 +5,7 @@ arguments are judged alike whatever their size, but above `BULKY_BYTES` the firs
 """
 
 import gc
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from mcp.server.mcpserver.tools import Tool
@@ -26,7 +27,7 @@ class Reader:
 
     def __init__(self, tool: Tool) -> None:
         self._metadata = tool.fn_metadata
-        self._validator = stopping_early(tool.fn_metadata.arg_model)
+        self._validate = stopping_early(tool.fn_metadata.arg_model)
 
     def read(self, arguments: dict[str, Any]) -> BaseModel:
         """Return the tool's own model of `arguments`. Raises pydantic's ValidationError, and what validators raise.
@@ -36,23 +37,23 @@ class Reader:
         was_enabled = gc.isenabled()
         gc.disable()
         try:
-            return cast("BaseModel", self._validator.validate_python(self._metadata.pre_parse_json(arguments)))
+            return cast("BaseModel", self._validate(self._metadata.pre_parse_json(arguments)))
         finally:
             if was_enabled:
                 gc.enable()
 
 
-def stopping_early(model: type[BaseModel]) -> SchemaValidator:
-    """Return the model's validator, except that a collection ends at its first wrong element."""
+def stopping_early(model: type[BaseModel]) -> Callable[[Any], Any]:
+    """Return what validates as the model does, except that a collection ends at its first wrong element."""
     schema: Any = model.__pydantic_core_schema__
     if not isinstance(schema, dict):  # not complete until now
         model.model_rebuild()
         schema = model.__pydantic_core_schema__
     try:
         # Ready-made validators of models inside would report on everything.
-        return SchemaValidator(_stopping(schema), None, _use_prebuilt=False)
+        return SchemaValidator(_stopping(schema), None, _use_prebuilt=False).validate_python
     except SchemaError:
-        return model.__pydantic_validator__
+        return model.model_validate
 
 
 def _stopping(node: Any) -> Any:

@@ -6,11 +6,12 @@ What does not fit is answered as a tool execution error that says what was expec
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import msgspec
 
 from portside.clock import Clock, SystemClock
+from portside.hosting import reports
 from portside.hosting.base import Back, Call, Description, Host, Link
 from portside.hosting.known import Known, Lists, Tools
 from portside.hosting.large import LargeWork
@@ -27,10 +28,17 @@ RENEW_S: Final = 5.0
 """How old a list may be that a call is refused by, or that lacks the tool."""
 
 BULKY_BYTES: Final = 16 * 1024
-"""What lenient servers judge for themselves: shorter reports of theirs are no burden."""
 
 MAX_PRINCIPALS: Final = 1000
 MAX_NAME: Final = 64
+
+Strictness = Literal["exact", "texts", "bulky"]
+"""How arguments must fit.
+
+`exact`: as the schema says. `texts`: JSON in a text counts as what it says, since assistants are prone to send that and
+servers of the SDKs read it. `bulky`: the same, for servers whose family takes still more ("3" for a number deep inside)
+and checks by itself: only messages above `BULKY_BYTES` are looked at, because of what its report on them would cost.
+"""
 
 _TOOLS_CHANGED: Final = "notifications/tools/list_changed"
 
@@ -38,17 +46,15 @@ _TOOLS_CHANGED: Final = "notifications/tools/list_changed"
 class Validated:
     """A host whose tools are called only with arguments that fit the schema its `tools/list` gives them.
 
-    `is_lenient` is for servers whose family takes more than their schemas say (text for a number, JSON in a text) and
-    checks by itself: only messages above `BULKY_BYTES` are checked then, because of what a report on them would cost.
     Not checked: a tool that is not listed, one whose schema cannot be checked by (logged once), and all of a server
     that does not list.
     """
 
-    def __init__(self, host: Host, *, is_lenient: bool = False, clock: Clock | None = None) -> None:
+    def __init__(self, host: Host, *, strictness: Strictness = "texts", clock: Clock | None = None) -> None:
         self._host = host
         self._clock = clock or SystemClock()
         self._lists = Lists()
-        self._check = Check(is_lenient=is_lenient)
+        self._check = Check(strictness)
         self._known: dict[str | None, Known] = {}
 
     @property
@@ -121,7 +127,10 @@ class ValidatedLink:
                 return refused
         elif message.method == methods.LISTEN:
             back = Overhearing(back, self._hear)
-        return await self._link.request(message, back, call)
+        reply = await self._link.request(message, back, call)
+        if message.method == "tools/call" and self._check.strictness == "bulky":
+            reports.cut_error(reply.result)
+        return reply
 
     async def notify(self, message: Message, call: Call) -> None:
         await self._link.notify(message, call)
@@ -133,13 +142,13 @@ class ValidatedLink:
 class Check:
     """The check itself; one for each server, since what is large takes turns."""
 
-    def __init__(self, *, is_lenient: bool) -> None:
-        self._is_lenient = is_lenient
+    def __init__(self, strictness: Strictness) -> None:
+        self.strictness: Strictness = strictness
         self._large = LargeWork()
 
     def wants(self, asked: Message) -> bool:
         """Say whether a call of a tool is to be checked at all."""
-        return not self._is_lenient or asked.size > BULKY_BYTES
+        return self.strictness != "bulky" or asked.size > BULKY_BYTES
 
     async def refused(self, asked: Message, known: Known, call: Call) -> Message | None:
         """Return the answer to a call whose arguments do not fit; None where it may go on."""
@@ -170,13 +179,13 @@ class Check:
     def _found(self, checker: Checker, schema: object, arguments: dict[str, Any]) -> list[str]:
         if checker.is_valid(arguments):
             return []
-        if self._is_lenient and checker.is_valid(_preparsed(schema, arguments)):
+        if self.strictness != "exact" and checker.is_valid(_preparsed(schema, arguments)):
             return []
         return checker.problems(arguments)
 
 
 def _preparsed(schema: object, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments with JSON read out of texts for what is no text, as lenient servers read it."""
+    """Return the arguments with JSON read out of texts for what is no text, as the SDKs do."""
     declared = members(members(schema).get("properties"))
     made = dict(arguments)
     for name, value in arguments.items():

@@ -70,10 +70,12 @@ class Ending(HttpToolsProtocol):
         return bool(self.pipeline) or (self._running is not None and not self._running.response_complete)
 
     def pause_writing(self) -> None:
+        """Note that the kernel takes no more; from now on the time of a reader who does not read runs."""
         super().pause_writing()
         self._stall.start(self.bounds.send_timeout_s, self._reset)
 
     def resume_writing(self) -> None:
+        """Note that the kernel has taken everything."""
         self._stall.stop()
         super().resume_writing()
 
@@ -129,7 +131,14 @@ class Ending(HttpToolsProtocol):
         self.bounds.lingering.add(self)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._linger_timer.start(LINGER_S, self.transport.close)
+        self._linger_timer.start(LINGER_S, self._part)
+
+    def _part(self) -> None:
+        # Over TLS, closing waits for the client's word, which is not read any more where it sent too much.
+        if self._thrown_bytes > LINGER_BYTES:
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def _throw_away(self, size: int) -> None:
         self._thrown_bytes += size

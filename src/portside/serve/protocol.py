@@ -66,7 +66,7 @@ class Connection(Ending):
 
     _head_bytes = 0  # of a head that is not complete yet: at least 1 where there is one
     _read_bytes = 0  # the same, with all of the current read
-    _quiet_bytes = 0  # since the last byte of a body: chunk sizes, extensions, trailers
+    _framing_bytes = 0  # of chunk sizes, extensions and trailers, less those of the body
     _tls: dict[str, Any] | None = None
     _has_ended = False  # whether a head or a body came to its end in the current read
 
@@ -103,7 +103,7 @@ class Connection(Ending):
         self._unset_keepalive_if_required()
         self._has_ended = self._phase == BODY
         self._read_bytes = self._head_bytes + len(data)
-        self._quiet_bytes += len(data)
+        self._framing_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -111,7 +111,8 @@ class Connection(Ending):
         except httptools.HttpParserError:
             self._refuse(400)
         if self._phase == BODY:
-            if self._quiet_bytes > self.bounds.max_header_bytes:
+            # A body in chunks of one byte would cost more than one a thousand times as large.
+            if self._framing_bytes > self.bounds.max_header_bytes:
                 self._refuse(431)
         elif self._phase == HEAD or not self._has_ended:
             self._await_head()
@@ -152,11 +153,11 @@ class Connection(Ending):
             # Declined by answering as usual; what comes after may be meant for another protocol.
             self.cycle.keep_alive = False
         self._phase, self._has_ended = BODY, True
-        self._head_bytes = self._quiet_bytes = 0
+        self._head_bytes = self._framing_bytes = 0
         self.headers = _Trailers(self.bounds.max_header_bytes)
 
     def on_body(self, body: bytes) -> None:
-        self._quiet_bytes = 0
+        self._framing_bytes -= 2 * len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -164,6 +165,9 @@ class Connection(Ending):
         self.scope["portside.complete"] = True
         self._phase = BETWEEN
         super().on_message_complete()
+
+    def _should_upgrade(self) -> bool:
+        return False
 
     def _size(self) -> int:
         """Return how long the head is, in its shortest form."""
@@ -173,6 +177,7 @@ class Connection(Ending):
     # -- answering ------------------------------------------------------------------------------
 
     def on_response_complete(self) -> None:
+        """Go on with what came meanwhile: the next request, a refusal that waited for its turn, or a head half read."""
         if self._is_lingering:
             self.server_state.total_requests += 1
             return

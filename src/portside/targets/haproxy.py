@@ -35,7 +35,8 @@ def _global(front: Front) -> Iterator[str]:
     yield "ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets"
     yield "tune.bufsize 32768"
     yield "tune.maxrewrite 4096"
-    yield "tune.http.maxhdr 101"
+    yield "# More headers than portside takes, so that it is portside that says so."
+    yield "tune.http.maxhdr 256"
 
 
 def _defaults(front: Front) -> Iterator[str]:
@@ -44,6 +45,8 @@ def _defaults(front: Front) -> Iterator[str]:
         "log global",
         "option dontlognull",
         "option http-no-delay",
+        "# HTTP/1 only: otherwise anybody who opens with the preface of HTTP/2 is spoken to in HTTP/2.",
+        "option disable-h2-upgrade",
         "timeout connect 2s",
         f"timeout http-request {front.header_timeout_s}s",
         "timeout http-keep-alive 75s",
@@ -79,6 +82,7 @@ def _clients(front: Front) -> Iterator[str]:
         "unique-id-format %[uuid()]",
         "# Neither queries, which may hold tokens, nor session ids.",
         f"log-format '{_LOG}'",
+        "http-request deny deny_status 400 unless { req.ver 1.0 1.1 }",
         "# One host, one length: what two readers could read in two ways goes no further.",
         "http-request deny deny_status 400 if { req.hdr_cnt(host) gt 1 } || !{ req.hdr(host) -m found }",
         "http-request deny deny_status 400 if { req.fhdr_cnt(content-length) gt 1 }",

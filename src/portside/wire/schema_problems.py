@@ -14,7 +14,8 @@ from portside.wire.schema_words import Path
 
 MAX_PROBLEMS: Final = 10
 MAX_PROBLEM_BYTES: Final = 400
-MAX_HOPS: Final = 200
+MAX_TRIES: Final = 50
+MAX_HOPS: Final = 150
 """Subschemas on the way to one problem: a schema may refer to itself."""
 
 Compile = Callable[[dict[str, Any]], jsonschema_rs.Validator]
@@ -30,8 +31,13 @@ class Finder:
 
     def find(self, arguments: dict[str, Any]) -> list[str]:
         """Return one to ten problems of arguments that do not fit."""
-        found = islice(self._problems("#", self._root, arguments, (), 0), MAX_PROBLEMS)
-        return [_cut(problem) for problem in found]
+        found: dict[str, None] = {}
+        # A schema that refers to itself says the same again and again.
+        for problem in islice(self._problems("#", self._root, arguments, (), 0), MAX_TRIES):
+            found[_cut(problem)] = None
+            if len(found) == MAX_PROBLEMS:
+                break
+        return list(found)
 
     def _problems(self, at: str, schema: object, value: Any, path: Path, hops: int) -> Iterator[str]:
         """Yield at least one problem of a value that does not fit the subschema `at` a pointer into the root."""

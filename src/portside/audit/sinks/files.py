@@ -73,7 +73,7 @@ def last(folder: Path, ended: dict[Path, Last] | None = None) -> list[Last]:
     known = {} if ended is None else ended
     found: list[Last] = []
     for writer, files in find(folder).items():
-        one = known.get(files[-1]) or _last_of(folder, writer, files)
+        one = known.get(files[-1]) or _last_of(writer, files)
         if one is not None:
             found.append(one)
             if one.ended:
@@ -146,9 +146,9 @@ def _first(file: Path) -> tuple[str, int, str]:
     return writer_of(file), 0, file.name
 
 
-def _last_of(folder: Path, writer: str, files: list[Path]) -> Last | None:
+def _last_of(writer: str, files: list[Path]) -> Last | None:
     # Asked first: what is read afterwards is then what it ended with.
-    has_ended = _has_ended(folder, writer, files[-1])
+    has_ended = _has_ended(files[-1])
     row = next((row for file in reversed(files) if (row := last_row(file)) is not None), None)
     if row is None:
         return None
@@ -174,12 +174,13 @@ def _last_lines(stream: BinaryIO) -> list[bytes]:
     return []
 
 
-def _has_ended(folder: Path, writer: str, newest: Path) -> bool:
+def _has_ended(newest: Path) -> bool:
     with newest.open("rb") as stream:
         if is_locked(stream):
             return False
-        # It may have begun another file between our two looks.
-        return find(folder).get(writer, [])[-1:] == [newest]
+    # It may have begun another file between our two looks.
+    found = _NAME.fullmatch(newest.name)
+    return found is not None and not newest.with_name(name(found["writer"], int(found["number"]) + 1)).exists()
 
 
 def _whole_bytes(stream: BinaryIO) -> int:
