@@ -13,16 +13,20 @@ STREAM_HEADERS: Final[Headers] = (
     (b"x-accel-buffering", b"no"),
 )
 
+MAX_BACKLOG_BYTES: Final = 256 * 1024
+
 
 class EventStream:
     """Writes blocks to one client, in order. Closed streams swallow what still comes.
 
     `write` waits for a slow reader, so that whoever produces events slows down with it. `post` never waits; past
-    `max_backlog` waiting blocks the stream is closed, and a legacy client resumes it by its last event id.
+    `max_backlog` waiting blocks, or MAX_BACKLOG_BYTES in several, the stream is closed, and a legacy client resumes it
+    by its last event id.
     """
 
     __slots__ = (
         "_backlog",
+        "_backlog_bytes",
         "_ending",
         "_keepalive_s",
         "_max_backlog",
@@ -38,6 +42,7 @@ class EventStream:
         self._keepalive_s = keepalive_s
         self._max_backlog = max_backlog
         self._backlog: deque[bytes] | None = None
+        self._backlog_bytes = 0
         self._pump: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -66,8 +71,11 @@ class EventStream:
         if self._backlog is None:
             self._backlog = deque()
         self._backlog.append(block)
-        if len(self._backlog) > self._max_backlog:
+        self._backlog_bytes += len(block)
+        is_too_long = len(self._backlog) > 1 and self._backlog_bytes > MAX_BACKLOG_BYTES
+        if is_too_long or len(self._backlog) > self._max_backlog:
             self._backlog.clear()
+            self._backlog_bytes = 0
             self.end_soon()
         elif self._pump is None:
             self._pump = asyncio.create_task(self._drain(), name="stream-pump")
@@ -116,7 +124,9 @@ class EventStream:
     async def _drain(self) -> None:
         try:
             while self._backlog:
-                await self.write(self._backlog.popleft())
+                block = self._backlog.popleft()
+                self._backlog_bytes -= len(block)
+                await self.write(block)
         finally:
             self._pump = None
 

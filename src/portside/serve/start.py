@@ -114,6 +114,7 @@ class Process:
             max_header_bytes=settings.max_header_bytes,
             max_url_bytes=settings.max_url_bytes,
             max_connections=settings.max_connections,
+            send_timeout_s=settings.send_timeout_ms / 1000,
         )
         tls = None if self._parts.tls is None else self._parts.tls.context
         made = server.make(app, protocol, idle_timeout_s=settings.idle_timeout_ms / 1000, tls=tls)

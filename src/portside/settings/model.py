@@ -167,6 +167,14 @@ class Settings(Outside, Protection):
         MILLIS,
         unit="ms",
     )
+    send_timeout_ms: Millis = setting(
+        30_000,
+        "PORTSIDE_SEND_TIMEOUT_MS",
+        "limits.send_timeout_ms",
+        "How long a client may leave what it is sent unread.",
+        MILLIS,
+        unit="ms",
+    )
     idle_timeout_ms: Millis = setting(
         75_000,
         "PORTSIDE_IDLE_TIMEOUT_MS",
