@@ -54,5 +54,6 @@ def portside_of(
     """Run `portside serve TARGET` by the environment's interpreter for the block, from the repository's root."""
     port = free_port()
     command = [str(python_of(environment)), "-m", "portside", "serve", target, "--host", "127.0.0.1"]
-    with serving([*command, "--port", str(port)], port, environment=settings) as server:
+    unlimited = {"RATE_LIMIT_MAX_REQUESTS": "0", **(settings or {})}
+    with serving([*command, "--port", str(port)], port, environment=unlimited) as server:
         yield server

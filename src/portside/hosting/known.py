@@ -88,13 +88,15 @@ class Known:
 
     async def _ask(self, call: Call) -> Tools:
         asking = asyncio.current_task()
+        tools = self._tools or Tools({})
         try:
             async with asyncio.timeout(LIST_S):
                 tools = self._lists.of((await self._list(call)).schemas)
         except (CannotList, HostGone, TimeoutError) as error:
             # What is wrong with the server, the call itself will say.
             _log.debug("tools/list failed, so arguments are not checked: %s", error)
-            tools = self._tools or Tools({})
+        except Exception:
+            _log.exception("the tools that were listed cannot be read, so arguments are not checked")
         if self._listing is asking:
             self._listing = None
             self._tools, self._listed_at = tools, self._clock.monotonic()
