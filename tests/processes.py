@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -101,10 +102,13 @@ def serving(
 
 
 def free_port() -> int:
-    """Return a port of the loopback that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """Return a port of the loopback that was free a moment ago, below those the kernel gives to clients' ends."""
+    for _ in range(100):
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise ServerFailed("no port from 20000 to 31999 is free")
 
 
 def _await_ready(server: Serving) -> None:

@@ -74,7 +74,8 @@ async def test_a_call_goes_out_without_envelope_and_comes_back_with_all_it_needs
     server = OldServer(tools__call=say)
     async with served(both_eras(server)) as clients:
         meta = {"progressToken": "p", "traceparent": "00-1", classify.META_CLIENT: {"name": "c", "version": "2"}}
-        reply = (await clients.call("t", {"a": None}, principal="ann", params={"extra": 1}, meta=meta).until_over()).json["result"]
+        called = clients.call("t", {"a": None}, principal="ann", params={"extra": 1}, meta=meta)
+        reply = (await called.until_over()).json["result"]
         [link] = server.links
     assert link.params("tools/call") == [
         {"name": "t", "arguments": {"a": None}, "extra": 1, "_meta": {"progressToken": "p", "traceparent": "00-1"}}
