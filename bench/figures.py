@@ -33,6 +33,18 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """A difference in microseconds, round by round."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     """A promise and what was measured; smaller is better."""
 
@@ -51,6 +63,12 @@ def ratio(ours: Sequence[Slice], theirs: Sequence[Slice], figure: Figure) -> Rat
     """Divide round by round; needs as many rounds of one as of the other, at least one."""
     quotients = [figure(mine) / figure(other) for mine, other in zip(ours, theirs, strict=True)]
     return Ratio(median(quotients), min(quotients), max(quotients))
+
+
+def added_us(ours: Sequence[Slice], base: Sequence[Slice]) -> Spread:
+    """Subtract CPU per call round by round, µs; needs as many rounds of one as of the other, at least one."""
+    differences = [(mine.cpu_s_per_1000 - other.cpu_s_per_1000) * 1000 for mine, other in zip(ours, base, strict=True)]
+    return Spread(median(differences), min(differences), max(differences))
 
 
 def load_line(name: str, pieces: Sequence[Slice]) -> str:

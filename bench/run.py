@@ -1,18 +1,21 @@
-"""Compare portside on this machine: with the bare official SDK as a server, with others as a hop to a server."""
+"""Compare portside on this machine: with the bare official SDK, with others as a hop, and feature by feature."""
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 import uvloop
 from failure import BenchFailure
+from features import Features, feature_bars, feature_document, feature_tables, measure_features
+from figures import bar_line
 from hops import Hops, Pace, measure_hops
 from load import Slice, connected, wait_for_call
 from memory import SessionMemory, allow_files, measure_sessions
@@ -25,10 +28,11 @@ FAILED, CHECKS_FAILED, INTERRUPTED = 1, 5, 130
 
 
 class Part(StrEnum):
-    """A half of the benchmark that can run without the other."""
+    """A part of the benchmark that can run without the others."""
 
     SDK = "sdk"
     HOPS = "hops"
+    FEATURES = "features"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +60,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = replace(plan, parts=parts, connections=chosen.connections, sides=tuple(chosen.sides))
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            results = runner.run(measure(plan))
+            results, features = runner.run(measure(plan))
     except BenchFailure as failure:
         print(f"no figures: {failure}", file=sys.stderr)
         return FAILED
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("stopped; every server has ended", file=sys.stderr)
         return INTERRUPTED
-    print(as_json(results) if chosen.json else as_text(results))
-    missed = [bar for bar in bars(results) if not bar.is_met]
+    print(document(results, features) if chosen.json else text(results, features))
+    missed = [bar for bar in (*bars(results), *feature_bars(features)) if not bar.is_met]
     return CHECKS_FAILED if chosen.check and missed else 0
+
+
+def text(results: Results, features: Features) -> str:
+    """Return the report for people."""
+    parts = [as_text(results), *feature_tables(features)]
+    judged = feature_bars(features)
+    return "\n\n".join([*parts, *(["\n".join(["bars of the features", *map(bar_line, judged)])] if judged else [])])
+
+
+def document(results: Results, features: Features) -> str:
+    """Return the report for programs."""
+    found = json.loads(as_json(results)) | {"features": feature_document(features)}
+    found["bars"] += [asdict(bar) | {"met": bar.is_met} for bar in feature_bars(features)]
+    return json.dumps(found, indent=2)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, epilog="exit codes: 0 ok, 1 failed, 2 usage, 5 a bar missed")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
-    parser.add_argument("--quick", action="store_true", help="a rough picture in well under a minute")
+    parser.add_argument("--quick", action="store_true", help="a rough picture in a few minutes")
     parser.add_argument("--check", action="store_true", help="exit with 5 when a bar is missed")
     parser.add_argument("--connections", type=int, default=16, help="how many call at once (default 16)")
-    parser.add_argument("--only", type=Part, choices=list(Part), help="one half of the benchmark (default: both)")
+    parser.add_argument("--only", type=Part, choices=list(Part), help="one part of the benchmark (default: all)")
     parser.add_argument(
-        "--sides", type=Side, nargs="+", choices=list(Side), default=list(Side), help="of the half sdk; default: all"
+        "--sides", type=Side, nargs="+", choices=list(Side), default=list(Side), help="of the part sdk; default: all"
     )
     chosen = parser.parse_args(arguments)
     if not 1 <= chosen.connections <= 256:
@@ -85,7 +103,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return chosen
 
 
-async def measure(plan: Plan) -> Results:
+async def measure(plan: Plan) -> tuple[Results, Features]:
     """Measure what `plan` says; no server outlives the call."""
     task = asyncio.current_task()
     if task is not None:
@@ -98,10 +116,10 @@ async def measure(plan: Plan) -> Results:
     results = Results({}, {}, [], [], cores, 0.0)
     if Part.SDK in plan.parts:
         results = await measure_sdk(plan, cores, sessions)
-    hops = Hops()
-    if Part.HOPS in plan.parts:
-        hops = await measure_hops(Pace(plan.rounds, plan.warm_up_s, plan.slice_s, plan.connections), cores, say)
-    return replace(results, hops=hops, took_s=time.perf_counter() - started)
+    pace = Pace(plan.rounds, plan.warm_up_s, plan.slice_s, plan.connections)
+    hops = await measure_hops(pace, cores, say) if Part.HOPS in plan.parts else Hops()
+    features = await measure_features(pace, cores, say) if Part.FEATURES in plan.parts else Features()
+    return replace(results, hops=hops, took_s=time.perf_counter() - started), features
 
 
 async def measure_sdk(plan: Plan, cores: Cores, sessions: int) -> Results:

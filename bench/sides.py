@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -54,14 +54,24 @@ def rows(connections: int, sides: Collection[Side]) -> list[Row]:
     return [row for row in wanted if row.side in sides]
 
 
-def server(side: Side, core: int | None, *, target: str = "echo_server.py", settle: bool = False) -> ServerProcess:
-    """Return the process of `side`, not yet started. settle: read its memory with `settled_memory`."""
+def server(
+    side: Side,
+    core: int | None,
+    *,
+    target: str = "echo_server.py",
+    settle: bool = False,
+    settings: Mapping[str, str] | None = None,
+) -> ServerProcess:
+    """Return the process of `side`, not yet started.
+
+    settle: read its memory with `settled_memory`. settings: of portside, before those it usually gets.
+    """
     port = free_port()
     env = {name: os.environ[name] for name in INHERITED if name in os.environ}
     if settle:
         env["PYTHONPATH"] = str(HERE / "settle")
     if side is Side.PORTSIDE:
-        env |= PORTSIDE_SETTINGS
+        env |= PORTSIDE_SETTINGS | dict(settings or {})
         target = f"{HERE / target}:mcp"
         command = [sys.executable, "-m", "portside", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
     else:
