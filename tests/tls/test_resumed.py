@@ -64,7 +64,6 @@ async def test_a_session_taken_up_again_proves_who_calls_as_a_new_one_does(tmp_p
         await scene.talk(await scene.talk())
 
 
-@pytest.mark.xfail(reason="known gap: sessions of TLS 1.2 are kept by the context that is never replaced", strict=True)
 async def test_a_session_begun_under_a_removed_authority_is_not_taken_up_again(tmp_path: Path) -> None:
     async with listening(tmp_path) as scene:
         session = await scene.talk()

@@ -20,6 +20,9 @@ from portside.clock import Clock
 GROUP: Final = 500
 """Most entries that share one write: encoding them holds up the event loop for a few milliseconds at most."""
 
+BUSY: Final = 2
+GATHER_S: Final = 0.001
+
 MAX_WAITING: Final = 20_000
 
 _SERVER_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,63}", re.ASCII)
@@ -179,9 +182,14 @@ class Writer:
                 _log.error("audit.checkpoint_failed", writer=self.name, error=str(error))
 
     async def _flush(self) -> None:
+        busy = 0
         try:
             while self._waiting:
+                if busy > BUSY:
+                    # Many ask: waiting a moment lets more of them share what a write costs.
+                    await asyncio.sleep(GATHER_S)
                 async with self._lock:
+                    busy = len(self._waiting)
                     group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
                     await self._keep(group)
         finally:

@@ -6,7 +6,7 @@ import ssl
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 
 import structlog
 
@@ -52,10 +52,7 @@ class Tls:
         if problems:
             raise SettingsInvalid(tuple(problems))
         self._stamps = files.stamps()
-        self._current = _context(files, clients)
-        # The context the listener holds: it only hands each handshake to the current one.
-        self.context = _context(files, clients)
-        self.context.sni_callback = self._choose
+        self.context = _Latest(_context(files, clients))
 
     def refresh(self) -> bool:
         """Take the files as they are now; True where they are new. What cannot be used is logged and not taken."""
@@ -63,7 +60,7 @@ class Tls:
         if stamps == self._stamps:
             return False
         try:
-            self._current = _context(self._files, self._clients)
+            self.context.latest = _context(self._files, self._clients)
         except (OSError, ValueError) as error:
             # Half of a pair may have been written: asked again next time.
             _log.warning("tls.not_reloaded", reason=str(error))
@@ -78,8 +75,31 @@ class Tls:
             await asyncio.sleep(every_s)
             self.refresh()
 
-    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, offered: ssl.SSLContext) -> None:
-        connection.context = self._current
+
+class _Latest(ssl.SSLContext):
+    """The context a listener holds for good: every connection begins in the latest one, with its own session cache.
+
+    Handing a handshake on by `sni_callback` would leave the cache with the first context, and a session begun under
+    authorities that have been removed could be taken up again.
+    """
+
+    latest: ssl.SSLContext
+
+    def __new__(cls, latest: ssl.SSLContext) -> Self:
+        made = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+        made.latest = latest
+        return made
+
+    def __init__(self, latest: ssl.SSLContext) -> None:
+        super().__init__()
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """Begin a connection, as asyncio and uvloop do."""
+        return self.latest.wrap_bio(*args, **kwargs)
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        """Begin a connection on a plain socket."""
+        return self.latest.wrap_socket(*args, **kwargs)
 
 
 def _context(files: TlsFiles, clients: ClientCertificates) -> ssl.SSLContext:
@@ -87,7 +107,7 @@ def _context(files: TlsFiles, clients: ClientCertificates) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    # No resumption: a session begun under authorities that have been removed must not outlive them.
+    # No tickets: what a client carries would outlive this context, and the authorities it was begun under.
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
     context.set_alpn_protocols(["http/1.1"])

@@ -61,6 +61,10 @@ class _Trailers:
             raise _Stopped
 
 
+FAREWELL_S: Final = 1.0
+"""How long a client over TLS may take to answer that the connection ends, when the process is about to."""
+
+
 class Connection(Ending):
     """One connection, within `bounds`."""
 
@@ -83,6 +87,12 @@ class Connection(Ending):
             return
         self.bounds.admitted.add(self)
         self._deadline.start(self.bounds.header_timeout_s, self._too_slow)
+
+    def shutdown(self) -> None:
+        """End an idle connection; over TLS not waiting long for a client that does not say goodbye."""
+        super().shutdown()
+        if self._tls is not None and self.transport.is_closing():
+            self.loop.call_later(FAREWELL_S, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.bounds.admitted.discard(self)

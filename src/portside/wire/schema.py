@@ -11,6 +11,7 @@ import jsonschema_rs
 import msgspec
 
 from portside.errors import PortsideError
+from portside.wire.schema_paths import MAX_PATHS, paths
 from portside.wire.schema_problems import Finder
 from portside.wire.strict import MAX_DEPTH
 
@@ -82,7 +83,8 @@ def compile(schema: object) -> Checker:
     """Return what checks arguments by `schema`, a JSON Schema of one of `DIALECTS`.
 
     A pattern that cannot be matched in linear time is left out. Raises NotCheckable for a schema that is invalid, too
-    large or too deep, that refers to anything outside itself, or that such a pattern cannot be left out of.
+    large or too deep, whose references multiply, that refers to anything outside itself, or that such a pattern
+    cannot be left out of.
     """
     if not isinstance(schema, dict):
         raise NotCheckable("it is not an object")
@@ -98,6 +100,8 @@ def compile(schema: object) -> Checker:
             target = one.get(keyword)
             if isinstance(target, str) and not target.startswith("#"):
                 raise NotCheckable(f"it refers to {target[:100]!r}, outside itself")
+    if paths(root, objects) > MAX_PATHS:
+        raise NotCheckable(f"there are more than {MAX_PATHS} ways through it for one value")
     try:
         return Checker(_with_linear_patterns(root, objects))
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
