@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 runtime := $(VENV)/.installed-$(shell cat requirements/runtime.txt pyproject.toml | cksum | tr -d ' ')
 dev := $(VENV)/.developing-$(shell cat requirements/runtime.txt requirements/dev.txt pyproject.toml | cksum | tr -d ' ')
 
-.PHONY: help install run test check bench docs clean
+.PHONY: help install run test check bench soak docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -34,6 +34,14 @@ check: $(dev) ## Format, lint, types, layers
 bench: $(dev) ## Measure against the official SDK, other proxies and nginx
 	@tests/install-tools
 	$(BIN)/python bench/run.py
+
+soak: $(dev) ## Run the tests that promise counts and kills at their full length; about half an hour
+	@tests/install-tools
+	@tests/install-servers
+	PORTSIDE_AUDIT_KILLS=500 $(BIN)/python -m pytest --timeout 3600 tests/audit/test_kill.py
+	SOAK_OPERATIONS=100000 SOAK_KILLS=500 $(BIN)/python -m pytest --timeout 3600 tests/protected/test_isolation.py tests/protected/test_audit_killed.py
+	$(BIN)/python -m tests.hostile.slow_clients 1000
+	SOAK_SESSIONS=10000 $(BIN)/python -m tests.journeys.test_big_bodies 10000
 
 docs: install ## Make the references from the code
 	$(BIN)/portside settings document > docs/settings.md

@@ -20,7 +20,7 @@ import pytest
 from tests.journeys.raw import ACCEPT, META
 from tests.processes import Serving, portside
 
-SESSIONS: Final = int(os.environ.get("PORTSIDE_TEST_SESSIONS", "200"))
+SESSIONS: Final = int(os.environ.get("SOAK_SESSIONS", "200"))
 BOUND_S: Final = 2.0
 """What a probe may wait on a machine that does other things as well."""
 

@@ -107,6 +107,7 @@ class Gateway:
             path=scope["path"],
             principal=scope.get("portside.principal"),
             identity=scope.get("portside.identity"),
+            limit=scope.get("portside.limit"),
         )
         release = scope.get("portside.release")
         if release is not None:
@@ -139,6 +140,7 @@ class Gateway:
         if isinstance(sent, tuple):
             record.era, record.rpc_method = "legacy", "batch"
             if self._guard is not None:
+                await self._guard.count_batch(len(sent), incoming)
                 for one in sent:
                     await self._guard.admit(one, incoming)
             await self.legacy.post_batch(incoming, out, sent)

@@ -22,7 +22,8 @@ _EVERY: Final = Policy()
 class Guard:
     """The rules of one deployment. Everything is judged by the parsed body, nothing by a header.
 
-    `tools` are limits of one caller to single tools within `window_ms`, `max_calls` how many calls it may have at once.
+    `tools` are limits of one caller to single tools within `window_ms`, `max_calls` how many calls it may have at once,
+    `is_limited` whether requests are counted at all.
     """
 
     policy: Policy = _EVERY
@@ -31,6 +32,7 @@ class Guard:
     tools: Sequence[tuple[str, int]] = ()
     window_ms: int = 60_000
     max_calls: int | None = None
+    is_limited: bool = False
     recorder: Recorder | None = None
     _limits: dict[str, int] = field(init=False)
     _running: dict[str, int] = field(init=False, default_factory=dict[str, int])
@@ -38,7 +40,8 @@ class Guard:
 
     def __post_init__(self) -> None:
         self._limits = dict(self.tools)
-        self.is_idle = self.policy.is_empty and not self._limits and self.max_calls is None and self.recorder is None
+        asks = bool(self._limits) or self.is_limited or self.max_calls is not None or self.recorder is not None
+        self.is_idle = self.policy.is_empty and not asks
 
     async def admit(self, sent: Message, incoming: Incoming) -> None:
         """Return where the message may go on. Raises Refusal: 403, 429, or 503 where it cannot be put on record."""
@@ -49,6 +52,24 @@ class Guard:
             self._take_place(sent, incoming)
             if self.recorder is not None:
                 await self.recorder.start(sent, incoming)
+
+    async def count_batch(self, size: int, incoming: Incoming) -> None:
+        """Count what a batch holds beyond the one use it was counted as. Raises Refusal (429)."""
+        limit = incoming.limit
+        if limit is None or self.counters is None or size < 2:
+            return
+        if size - 1 > limit.most:
+            raise Refusal(refusal.TOO_MANY, f"a batch of {size} is more than {limit.most} requests", id=None)
+        verdict = await self.counters.hit((limit,), cost=size - 1)
+        if not verdict.is_allowed:
+            seconds = -(-verdict.retry_after_ms // 1000)
+            raise Refusal(
+                refusal.TOO_MANY,
+                f"too many requests in this batch: at most {limit.most} within {limit.window_ms / 1000:g} s; "
+                f"try again in {seconds} s",
+                data={"retryAfterMs": verdict.retry_after_ms},
+                headers={"retry-after": str(seconds)},
+            )
 
     def check_stream(self, incoming: Incoming) -> None:
         """Check what every request needs, for one without a message. Raises Refusal."""

@@ -9,6 +9,7 @@ import msgspec
 
 from portside.auth.principal import Principal
 from portside.observe.record import Record
+from portside.state.base import Limit
 from portside.wire.message import Id
 from portside.wire.refusal import Refusal
 
@@ -25,7 +26,8 @@ def _nothing() -> None:
 class Incoming:
     """One HTTP request. `headers` holds the last value of each lower-case name; `release` gives its admission back.
 
-    `principal` is the id of `identity`; both are None where nobody authenticates. `held` counts the calls it has begun.
+    `principal` is the id of `identity`; both are None where nobody authenticates. `held` counts the calls it has begun,
+    `limit` is the one the request was counted under.
     """
 
     method: str
@@ -39,6 +41,7 @@ class Incoming:
     principal: str | None = None
     identity: Principal | None = None
     held: int = 0
+    limit: Limit | None = None
     release: Callable[[], None] = field(default=_nothing)
 
 

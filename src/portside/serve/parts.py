@@ -77,6 +77,7 @@ class Parts:
             tools=settings.tool_limits,
             window_ms=settings.rate_limit_window_ms,
             max_calls=settings.max_calls,
+            is_limited=self._most > 0,
             recorder=self._recorder,
         )
 
