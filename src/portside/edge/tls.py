@@ -11,15 +11,9 @@ from typing import Any, Final, Literal, Self
 import structlog
 
 from portside.errors import Problem, SettingsInvalid
+from portside.targets.front import TLS_CIPHERS
 
 ClientCertificates = Literal["optional", "required"]
-
-CIPHERS: Final = (
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
-    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
-    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-)
-"""For TLS 1.2 (Mozilla Server Side TLS 5.8, intermediate); those of TLS 1.3 are all sound and not chosen here."""
 
 WATCH_S: Final = 5.0
 
@@ -105,7 +99,7 @@ class _Latest(ssl.SSLContext):
 def _context(files: TlsFiles, clients: ClientCertificates) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
+    context.set_ciphers(TLS_CIPHERS)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     # No tickets: what a client carries would outlive this context, and the authorities it was begun under.
     context.options |= ssl.OP_NO_TICKET
