@@ -10,7 +10,7 @@ import pytest
 SRC: Final = Path(__file__).parents[1] / "src" / "portside"
 
 LAYERS: Final = (
-    {"errors", "clock", "secret", "command", "version"},
+    {"errors", "clock", "secret", "seal", "command", "version"},
     {"settings", "wire", "targets"},
     {"observe"},
     {"shell", "state", "records", "hosting"},

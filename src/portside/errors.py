@@ -58,6 +58,14 @@ class StateUnavailable(PortsideError):
     """Shared state cannot be reached now; whether that admits or refuses is the caller's choice."""
 
 
+class Fenced(PortsideError):
+    """A session has another owner by now, or is gone: what its former owner still writes is refused."""
+
+
+class MailboxFull(PortsideError):
+    """A replica does not fetch its letters as fast as they come."""
+
+
 class RecordsUnavailable(PortsideError):
     """The durable records do not answer now and may again; a write that ended so may have happened or not."""
 

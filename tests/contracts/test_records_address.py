@@ -82,6 +82,19 @@ def test_a_wrong_url_is_refused_without_its_password(url: str, told: str) -> Non
     assert PASSWORD not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("origin", "name"),
+    [
+        ("environment PORTSIDE_DATABASE_URL", "PORTSIDE_DATABASE_URL"),
+        ("environment DATABASE_URL", "DATABASE_URL"),
+        ("secret file /run/secrets/url", "PORTSIDE_DATABASE_URL"),
+        ("default", "PORTSIDE_DATABASE_URL"),
+    ],
+)
+def test_a_url_is_called_what_it_was_set_by(origin: str, name: str) -> None:
+    assert address.set_by(origin) == name
+
+
 @given(url=st.from_regex(r"\A(postgresql|postgres|sqlite|mysql)://[a-z:@/?#%\[\],0-9.&=]{0,40}\Z") | st.text())
 def test_any_text_is_an_address_or_refused(url: str) -> None:
     try:

@@ -24,6 +24,8 @@ from tests.servers import Postgres, postgres
 
 pytestmark = pytest.mark.anyio
 
+STEPS: Final = ("0001", "0002")
+
 UPGRADE: Final = """
 import asyncio, sys
 from portside.records import schema
@@ -70,7 +72,7 @@ async def tables_in(url: str) -> set[str]:
 
 async def test_an_empty_database_is_brought_to_the_newest_schema_once(url: str) -> None:
     assert await schema.current(url) is None
-    assert await schema.pending(url) == (tables.SCHEMA,)
+    assert await schema.pending(url) == STEPS
     assert await schema.upgrade(url) == (None, tables.SCHEMA)
     assert await schema.upgrade(url) == (tables.SCHEMA, tables.SCHEMA)
     assert await schema.current(url) == tables.SCHEMA
@@ -78,7 +80,7 @@ async def test_an_empty_database_is_brought_to_the_newest_schema_once(url: str) 
 
 
 async def test_asking_for_the_schema_makes_no_file(tmp_path: Path) -> None:
-    assert await schema.pending(f"sqlite:///{tmp_path}/records/portside.db") == (tables.SCHEMA,)
+    assert await schema.pending(f"sqlite:///{tmp_path}/records/portside.db") == STEPS
     assert not await anyio.Path(tmp_path, "records").exists()
 
 
@@ -135,7 +137,7 @@ async def test_the_schema_of_a_newer_version_is_refused_by_name_and_left_alone(u
 
 async def test_an_upgrade_that_fails_changes_nothing(url: str) -> None:
     await execute(url, "CREATE TABLE portside_audit (somebody_elses INTEGER)")
-    with pytest.raises(StartFailed, match=r"upgrade from None to 0001 failed, nothing changed: .*portside_audit"):
+    with pytest.raises(StartFailed, match=r"upgrade from None to 0002 failed, nothing changed: .*portside_audit"):
         await schema.upgrade(url)
     assert await tables_in(url) == {"portside_audit"}
     await execute(url, "DROP TABLE portside_audit")
@@ -151,7 +153,7 @@ async def test_upgrades_at_once_do_the_work_once(url: str) -> None:
     async with anyio.create_task_group() as group:
         for _ in range(5):
             group.start_soon(upgrade)
-    assert sorted(str(before) for before, _ in found) == [*["0001"] * 4, "None"]
+    assert sorted(str(before) for before, _ in found) == [*[tables.SCHEMA] * 4, "None"]
 
 
 async def test_processes_that_upgrade_at_once_do_the_work_once(url: str) -> None:
@@ -166,7 +168,7 @@ async def test_processes_that_upgrade_at_once_do_the_work_once(url: str) -> None
         async with anyio.create_task_group() as group:
             for _ in range(3):
                 group.start_soon(upgrade)
-    assert sorted(found) == [*["0001 0001\n"] * 2, "None 0001\n"]
+    assert sorted(found) == [*["0002 0002\n"] * 2, "None 0002\n"]
 
 
 async def test_an_upgrade_waits_for_another_one_no_longer_than_told(url: str) -> None:

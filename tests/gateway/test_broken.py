@@ -1,6 +1,5 @@
 """A link that breaks in a way nobody foresaw: its caller is told, in both eras, and nothing is left behind."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,16 +7,12 @@ from contextlib import asynccontextmanager
 import pytest
 from mcp.server.mcpserver import MCPServer
 
-from portside.clock import SystemClock
 from portside.errors import HostGone
-from portside.gateway.endpoint import Gateway
-from portside.gateway.options import Options
 from portside.hosting.base import Back, Call, Link
 from portside.hosting.python_v2 import PythonV2Host
-from portside.state.memory import MemorySessions, MemoryStreams
 from portside.wire.message import Message
 from portside.wire.session import SessionRecord
-from tests.gateway.wired import Wired
+from tests.gateway.wired import Wired, fronted
 
 pytestmark = pytest.mark.anyio
 
@@ -55,19 +50,8 @@ class BreakingLink:
 async def breaking(error: Exception, *, plain: bool = False) -> AsyncGenerator[Wired]:
     host = Breaking(MCPServer("breaking"))
     host.error, host.is_plain = error, plain
-    await host.start()
-    gateway = await Gateway.open(
-        host, MemorySessions(), MemoryStreams(max_events=10, max_bytes=1000), Options(), SystemClock()
-    )
-    clients = Wired(gateway)
-    try:
+    async with fronted(host) as clients:
         yield clients
-    finally:
-        await gateway.end_streams()
-        await gateway.close()
-        if clients.tasks:
-            await asyncio.wait(clients.tasks, timeout=5)
-        await host.close()
 
 
 @pytest.mark.parametrize("plain", [True, False])

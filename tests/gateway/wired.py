@@ -1,8 +1,8 @@
 """A gateway without HTTP: requests as values, responses collected, the client's leaving at will."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -12,9 +12,11 @@ from portside.clock import Clock, SystemClock
 from portside.gateway.endpoint import Gateway
 from portside.gateway.http import Headers, Incoming
 from portside.gateway.options import Options
+from portside.hosting.base import Host
 from portside.hosting.python_v2 import PythonV2Host
 from portside.observe.record import Record
-from portside.state.memory import MemorySessions, MemoryStreams
+from portside.state.bounds import Bounds
+from portside.state.connect import State, memory_state
 from portside.wire import classify, methods
 from portside.wire.sse import Decoder, Event
 
@@ -205,29 +207,43 @@ class Client:
 
 @asynccontextmanager
 async def wired(
-    server: MCPServer[Any], options: Options | None = None, *, clock: Clock | None = None
+    server: MCPServer[Any], options: Options | None = None, *, clock: Clock | None = None, state: State | None = None
 ) -> AsyncGenerator[Wired]:
     """Yield clients of a gateway in front of `server`; nothing is left running afterwards."""
-    host = PythonV2Host(server)
-    await host.start()
-    gateway = await Gateway.open(
-        host,
-        MemorySessions(),
-        MemoryStreams(max_events=100, max_bytes=1_000_000),
-        options or Options(),
-        clock or SystemClock(),
-    )
-    clients = Wired(gateway)
-    try:
+    async with fronted(PythonV2Host(server), options, clock=clock, state=state) as clients:
         yield clients
-    finally:
-        await gateway.end_streams()
-        await gateway.close()
-        if clients.tasks:
-            await asyncio.wait(clients.tasks, timeout=5)
-        left = list(clients.tasks)
-        await host.close()
-        assert not left, f"still running: {left}"
+
+
+@asynccontextmanager
+async def fronted(
+    host: Host,
+    options: Options | None = None,
+    *,
+    clock: Clock | None = None,
+    state: State | None = None,
+    secrets: Sequence[bytes] = (),
+    server_id: str = "",
+) -> AsyncGenerator[Wired]:
+    """Yield clients of a gateway in front of a host that has not started; on `state`, where that is given."""
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        if state is None:
+            state = await stack.enter_async_context(
+                memory_state(clock, Bounds(max_events=100, max_event_bytes=1_000_000))
+            )
+        await host.start()
+        gateway = await Gateway.open(host, state, options or Options(), clock, secrets=secrets, server_id=server_id)
+        clients = Wired(gateway)
+        try:
+            yield clients
+        finally:
+            await gateway.end_streams()
+            await gateway.close()
+            if clients.tasks:
+                await asyncio.wait(clients.tasks, timeout=5)
+            left = list(clients.tasks)
+            await host.close()
+            assert not left, f"still running: {left}"
 
 
 def text(message: Any) -> str:

@@ -9,18 +9,14 @@ import pytest
 from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import LoggingMessageNotification, LoggingMessageNotificationParams
 
-from portside.clock import SystemClock
-from portside.gateway.endpoint import Gateway
-from portside.gateway.options import Options
 from portside.hosting.base import Back, Description, Link
 from portside.hosting.python_v2 import PythonV2Host
 from portside.hosting.translated.modern import ModernOverLegacy
-from portside.state.memory import MemorySessions, MemoryStreams
 from portside.wire import classify
 from portside.wire.session import SessionRecord
 from tests.gateway.servers import Gate, build
 from tests.gateway.test_suspended import accepted, asked, retry
-from tests.gateway.wired import Wired, text
+from tests.gateway.wired import Wired, fronted, text
 
 pytestmark = pytest.mark.anyio
 
@@ -63,18 +59,8 @@ class HandshakeOnly:
 @asynccontextmanager
 async def translated(server: MCPServer[Any]) -> AsyncGenerator[tuple[Wired, HandshakeOnly]]:
     host = HandshakeOnly(server)
-    await host.start()
-    streams = MemoryStreams(max_events=100, max_bytes=100_000)
-    gateway = await Gateway.open(host, MemorySessions(), streams, Options(), SystemClock())
-    clients = Wired(gateway)
-    try:
+    async with fronted(host) as clients:
         yield clients, host
-    finally:
-        await gateway.end_streams()
-        await gateway.close()
-        if clients.tasks:
-            await asyncio.wait(clients.tasks, timeout=5)
-        await host.close()
 
 
 async def test_discovery_is_made_from_the_handshake() -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from portside.settings import document
-from portside.settings.model import RESERVED, TABLE
+from portside.settings.model import ALIASES, TABLE
 from portside.settings.sources import load
 
 KEY = bytes(range(32)).hex()
@@ -20,9 +20,9 @@ def test_the_reference_has_one_row_for_every_setting() -> None:
         assert entry.is_secret or f"`{entry.key}`" in row
 
 
-def test_the_reference_names_what_is_reserved() -> None:
+def test_the_reference_names_what_is_shared_with_the_hosted_server() -> None:
     text = document.reference()
-    assert [name for name in RESERVED if f"`{name}`" not in text] == []
+    assert [name for name in ALIASES if f"`{name}`" not in text] == []
 
 
 def test_the_example_set_as_it_stands_gives_the_defaults() -> None:

@@ -83,9 +83,20 @@ def test_all_problems_of_all_kinds_are_told_at_once() -> None:
     assert all(problem.origin for problem in problems)
 
 
-def test_reserved_names_of_the_hosted_server_are_accepted_and_noted() -> None:
-    loaded = load({"DATABASE_URL": "postgres://u:hunter2@db/x", "REDIS_PASSWORD": "hunter2"})
-    assert loaded.notices == ("REDIS_PASSWORD is set; this version of portside does not use it",)
+def test_redis_url_is_where_state_is_shared_unless_that_has_a_place_of_its_own() -> None:
+    key = bytes(range(32)).hex()
+    theirs = load({"REDIS_URL": "redis://:hunter2@cache/0", "ENCRYPTION_KEY": key})
+    assert theirs.origins["redis_url"] == "environment REDIS_URL"
+    assert "hunter2" not in repr(theirs.settings)
+    ours = load({"REDIS_URL": "redis://cache", "PORTSIDE_REDIS_URL": "redis://own", "ENCRYPTION_KEY": key}).settings
+    assert ours.redis_url is not None
+    assert ours.redis_url.reveal() == b"redis://own"
+
+
+def test_state_is_shared_only_under_a_key() -> None:
+    (problem,) = found({"REDIS_URL": "redis://cache"})
+    assert (problem.name, problem.message) == ("PORTSIDE_REDIS_URL", "needs ENCRYPTION_KEY")
+    assert problem.origin == "environment REDIS_URL"
 
 
 def test_database_url_is_where_our_records_are_unless_they_have_a_place_of_their_own() -> None:

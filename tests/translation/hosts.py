@@ -6,19 +6,17 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from portside.clock import Clock, SystemClock
+from portside.clock import Clock
 from portside.errors import HostGone
-from portside.gateway.endpoint import Gateway
 from portside.gateway.options import Options
 from portside.hosting.base import Back, Call, Description, Host, Link
 from portside.hosting.python_v2 import PythonV2Host
-from portside.state.memory import MemorySessions, MemoryStreams
 from portside.wire import classify
 from portside.wire import message as messages
 from portside.wire.message import Message
 from portside.wire.revisions import Era
 from portside.wire.session import SessionRecord
-from tests.gateway.wired import Wired
+from tests.gateway.wired import Wired, fronted
 
 Answer = dict[str, Any] | Message
 NewHandler = Callable[[Message, Back], Awaitable[Answer]]
@@ -256,20 +254,8 @@ class OneEra(PythonV2Host):
 @asynccontextmanager
 async def served(host: Host, options: Options | None = None, clock: Clock | None = None) -> AsyncGenerator[Wired]:
     """Yield clients of a gateway in front of a host; nothing is left running afterwards."""
-    await host.start()
-    streams = MemoryStreams(max_events=100, max_bytes=1_000_000)
-    gateway = await Gateway.open(host, MemorySessions(), streams, options or Options(), clock or SystemClock())
-    clients = Wired(gateway)
-    try:
+    async with fronted(host, options, clock=clock) as clients:
         yield clients
-    finally:
-        await gateway.end_streams()
-        await gateway.close()
-        if clients.tasks:
-            await asyncio.wait(clients.tasks, timeout=5)
-        left = list(clients.tasks)
-        await host.close()
-        assert not left, f"still running: {left}"
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -18,7 +18,7 @@ from portside.errors import HostBusy, HostGone, NoBackChannel
 from portside.gateway.answer import Answer
 from portside.gateway.http import Incoming, Outgoing
 from portside.gateway.options import Options
-from portside.gateway.questions import Questions
+from portside.gateway.questions import Known, Questions
 from portside.gateway.seal import Seal
 from portside.gateway.ticker import Ticker
 from portside.hosting.base import Call, Link
@@ -52,6 +52,7 @@ class Calls:
     options: Options
     seal: Seal
     ticker: Ticker
+    holder: str = ""
     running: set[Running] = field(default_factory=lambda: set[Running]())
     suspended: "dict[str, RunningCall]" = field(default_factory=lambda: dict[str, RunningCall]())
 
@@ -77,10 +78,10 @@ class RunningCall:
     """One call on its way, with the channel back to whoever made it. A `Back` for the hosted server.
 
     `rounds` holds the reply to each HTTP request of the call: the first, and one for every retry with answers. A retry
-    that comes again gets the reply its round had.
+    that comes again gets the reply its round had. `known` holds answers that the client gave to another replica.
     """
 
-    def __init__(self, calls: Calls, asked: Message, call: Call) -> None:
+    def __init__(self, calls: Calls, asked: Message, call: Call, known: Known | None = None) -> None:
         self.asked = asked
         self._calls = calls
         self._call = call
@@ -90,7 +91,7 @@ class RunningCall:
         self._progress_token: object = None
         self._task: asyncio.Task[None] | None = None
         self._id = ""
-        self._questions = Questions()
+        self._questions = Questions(known)
         self._is_collecting = False
         self._wants_log = True
         self._expiry: asyncio.TimerHandle | None = None
@@ -150,6 +151,9 @@ class RunningCall:
         if lacking is not None:
             text = f"the client cannot be asked {message.method!r}: it declared no {lacking!r} capability"
             raise NoBackChannel(text)
+        given = self._questions.known(message)
+        if given is not None:
+            return given
         self._suspend_soon()
         return await self._questions.ask(message)
 
@@ -206,7 +210,14 @@ class RunningCall:
         self._answer = None
 
     def _question(self) -> Message:
-        claims = {"c": self._id, "n": len(self._rounds) - 1, "p": self._call.principal, "d": digest(self.asked)}
+        claims = {
+            "c": self._id,
+            "r": self._calls.holder,
+            "n": len(self._rounds) - 1,
+            "p": self._call.principal,
+            "d": digest(self.asked),
+            **self._questions.claims(),
+        }
         asked = self._questions.asked()
         return message.response(self.asked.id, translate.input_required(asked, self._calls.seal.close(claims)))
 

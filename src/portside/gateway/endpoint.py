@@ -4,22 +4,29 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import lru_cache
+from secrets import token_hex
 from typing import Any, Final
 
 from portside.clock import Clock
 from portside.gateway import foreign
+from portside.gateway.annotations import Annotations
 from portside.gateway.answer import WATCH_AFTER_S
+from portside.gateway.call import Calls
 from portside.gateway.exchange import PURPOSE, Exchanges
 from portside.gateway.filtered import FilteredHost, FilteredLink
 from portside.gateway.guard import Guard
 from portside.gateway.http import Headers, Incoming, Outgoing, accepts, refuse, reply
 from portside.gateway.options import Options
+from portside.gateway.owners import Owners
+from portside.gateway.presence import Presence
+from portside.gateway.relay import Relay
 from portside.gateway.seal import Seal
+from portside.gateway.session import MayRerun
 from portside.gateway.sessions import LegacySessions
 from portside.gateway.ticker import Ticker
 from portside.hosting.base import Host, Link
 from portside.hosting.large import LargeWork
-from portside.state.base import Sessions, Streams
+from portside.state.connect import State
 from portside.wire import classify, headers, message, methods, refusal, revisions, strict
 from portside.wire.message import Message
 from portside.wire.refusal import Refusal
@@ -59,16 +66,36 @@ class Gateway:
         self,
         host: Host,
         link: Link,
-        sessions: Sessions,
-        streams: Streams,
+        state: State,
         options: Options,
         clock: Clock,
+        *,
         secrets: Sequence[bytes] = (),
         guard: Guard | None = None,
+        holder: str = "",
+        may_rerun: MayRerun | None = None,
     ) -> None:
         ticker = Ticker(WATCH_AFTER_S)
-        self.exchanges = Exchanges(link, options, Seal(PURPOSE, secrets), ticker)
-        self.legacy = LegacySessions(host, sessions, streams, options, clock, ticker)
+        self.presence = Presence(state.leases, holder, clock, is_shared=state.is_shared)
+        self.relay = Relay(state.mailbox, self.presence, secrets, self._answer_relayed) if state.is_shared else None
+        may_rerun = may_rerun or Annotations(link, clock).may_rerun
+        calls = Calls(link, options, Seal(PURPOSE, secrets), ticker, holder)
+        minted_by = foreign.minter(secrets)
+
+        async def owner(asked: Message) -> str | None:
+            return minted_by(asked)
+
+        self.exchanges = Exchanges(
+            calls,
+            presence=self.presence,
+            relay=self.relay,
+            may_rerun=may_rerun,
+            owner=owner if state.is_shared else None,
+        )
+        owners = Owners(state.sessions, self.presence, are_shared=state.is_shared)
+        self.legacy = LegacySessions(
+            host, owners, state.streams, self.relay, options, clock, ticker, may_rerun=may_rerun
+        )
         # None where there is nothing to ask: then no request pays for it.
         self._guard = None if guard is None or guard.is_idle else guard
         self._parsing = LargeWork()
@@ -78,19 +105,26 @@ class Gateway:
     async def open(
         cls,
         host: Host,
-        sessions: Sessions,
-        streams: Streams,
+        state: State,
         options: Options,
         clock: Clock,
+        *,
         secrets: Sequence[bytes] = (),
         guard: Guard | None = None,
+        server_id: str = "",
     ) -> "Gateway":
-        """Return a gateway in front of a started host."""
+        """Return a gateway in front of a started host. Raises StateUnavailable where shared state cannot be reached."""
         link = await host.open(None, _Nobody())
-        host, link = foreign.guarded(host, link, secrets, clock, options.suspended_call_s)
+        holder = f"{server_id or 'replica'}.{token_hex(8)}"
+        host, link = foreign.guarded(
+            host, link, secrets, clock, options.suspended_call_s, holder if state.is_shared else None
+        )
         if guard is not None and not guard.policy.is_empty:
             host, link = FilteredHost(host, guard.policy), FilteredLink(link, guard.policy)
-        gateway = cls(host, link, sessions, streams, options, clock, secrets, guard)
+        gateway = cls(host, link, state, options, clock, secrets=secrets, guard=guard, holder=holder)
+        await gateway.presence.open()
+        if gateway.relay is not None:
+            gateway.relay.open()
         gateway._sweeper = asyncio.create_task(gateway.legacy.sweep(), name="session-sweep")
         return gateway
 
@@ -116,40 +150,51 @@ class Gateway:
 
     async def answer(self, incoming: Incoming, out: Outgoing) -> None:
         """Answer one HTTP request to the endpoint."""
+        guard = self._guard
         try:
-            if incoming.method == "POST":
-                await self._post(incoming, out)
-            elif incoming.method in ("GET", "DELETE"):
-                if self._guard is not None:
-                    self._guard.check_stream(incoming)
-                await self._stream_or_end(incoming, out)
-            else:
-                incoming.record.outcome = "refused"
-                await reply(out, 405, headers=[ALLOW])
+            await self._dispatch(incoming, out, guard)
         except Refusal as refused:
             await refuse(out, incoming.record, refused)
         finally:
-            if incoming.held and self._guard is not None:
-                self._guard.release(incoming)
+            if incoming.held and guard is not None:
+                guard.release(incoming)
 
-    async def _post(self, incoming: Incoming, out: Outgoing) -> None:
+    async def _answer_relayed(self, incoming: Incoming, out: Outgoing) -> None:
+        """Answer a request that another replica has admitted, counted and put on record."""
+        try:
+            await self._dispatch(incoming, out, None)
+        except Refusal as refused:
+            await refuse(out, incoming.record, refused)
+
+    async def _dispatch(self, incoming: Incoming, out: Outgoing, guard: Guard | None) -> None:
+        if incoming.method == "POST":
+            await self._post(incoming, out, guard)
+        elif incoming.method in ("GET", "DELETE"):
+            if guard is not None:
+                guard.check_stream(incoming)
+            await self._stream_or_end(incoming, out)
+        else:
+            incoming.record.outcome = "refused"
+            await reply(out, 405, headers=[ALLOW])
+
+    async def _post(self, incoming: Incoming, out: Outgoing, guard: Guard | None) -> None:
         _check_content(incoming)
         body = incoming.body
         sent = message.parse(body) if len(body) <= strict.LARGE else await self._parsing.run(message.parse, body)
         record = incoming.record
         if isinstance(sent, tuple):
             record.era, record.rpc_method = "legacy", "batch"
-            if self._guard is not None:
-                await self._guard.count_batch(len(sent), incoming)
+            if guard is not None:
+                await guard.count_batch(len(sent), incoming)
                 for one in sent:
-                    await self._guard.admit(one, incoming)
+                    await guard.admit(one, incoming)
             await self.legacy.post_batch(incoming, out, sent)
             return
         if sent.kind != "response":
             record.rpc_method = methods.label(sent.method)
             record.name = _name(sent)
-        if self._guard is not None:
-            await self._guard.admit(sent, incoming)
+        if guard is not None:
+            await guard.admit(sent, incoming)
         if not classify.is_modern(sent, incoming.headers):
             record.era = "legacy"
             await self.legacy.post(incoming, out, sent)
@@ -191,6 +236,11 @@ class Gateway:
         await self.exchanges.end_listening()
         self.legacy.hint_and_end_streams()
 
+    async def relayed(self) -> None:
+        """Return once everything that is being answered for other replicas is answered."""
+        if self.relay is not None:
+            await self.relay.answered()
+
     async def close(self) -> None:
         """Cancel what still runs and end every session."""
         if self._sweeper is not None:
@@ -199,6 +249,9 @@ class Gateway:
         for running in list(self.exchanges.calls.running):
             running.cancel()
         await self.legacy.close()
+        if self.relay is not None:
+            await self.relay.close()
+        await self.presence.close()
 
 
 class _Nobody:

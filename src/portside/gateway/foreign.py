@@ -21,11 +21,15 @@ class ForeignLink:
 
     A `requestState` it hands out is an attacker's input when it comes back (MCP 2026-07-28, Multi Round-Trip Requests):
     whether the server guards it is unknown, so it leaves here sealed for `lifetime_s`, for its principal and request.
+    `holder` is this replica, where the server is its own and no other replica could do anything with it.
     """
 
-    def __init__(self, link: Link, seal: Seal, kept: Kept, clock: Clock, lifetime_s: float) -> None:
+    def __init__(
+        self, link: Link, seal: Seal, kept: Kept, clock: Clock, lifetime_s: float, holder: str | None = None
+    ) -> None:
         self._link = link
         self._seal = seal
+        self._holder = holder
         self._kept = kept
         self._clock = clock
         self._lifetime_s = lifetime_s
@@ -64,7 +68,7 @@ class ForeignLink:
         if state is None:
             return reply
         expires = self._clock.now() + self._lifetime_s
-        claims = {"s": state, "p": call.principal, "d": digest(asked), "e": expires}
+        claims = {"s": state, "p": call.principal, "d": digest(asked), "e": expires, "r": self._holder}
         return Message("response", id=reply.id, result={**result, "requestState": self._seal.close(claims)})
 
     def _unwrapped(self, asked: Message, call: Call) -> Message | None:
@@ -109,16 +113,43 @@ class OverheardHost:
         await self._host.close()
 
 
-def guarded(host: Host, link: Link, secrets: Sequence[bytes], clock: Clock, lifetime_s: float) -> tuple[Host, Link]:
+def guarded(
+    host: Host,
+    link: Link,
+    secrets: Sequence[bytes],
+    clock: Clock,
+    lifetime_s: float,
+    holder: str | None = None,
+    hooks: list[Callable[[Message], None]] | None = None,
+) -> tuple[Host, Link]:
     """Return a host for its legacy sessions and a link for its modern exchanges, as a foreign server needs them.
 
-    A server of this process is returned as it is: it seals its states itself, and asking it costs nothing.
+    A server of this process is returned as it is: it seals its states itself, and asking it costs nothing. `holder` is
+    this replica where there are others: then what a server of its own hands out says whose it is. To `hooks` is added
+    what must hear the announcements of other replicas: it drops what they make outdated here.
     """
-    if not host.description.is_foreign:
+    description = host.description
+    is_ours_alone = description.is_single and holder is not None
+    if not description.is_foreign and not is_ours_alone:
         return host, link
     kept = Kept(clock)
-    guarded_link = ForeignLink(link, Seal(PURPOSE, secrets), kept, clock, lifetime_s)
+    if hooks is not None:
+        hooks.append(kept.hear)
+    seal = Seal(PURPOSE, secrets)
+    guarded_link = ForeignLink(link, seal, kept, clock, lifetime_s, holder if is_ours_alone else None)
     return OverheardHost(host, kept.hear), guarded_link
+
+
+def minter(secrets: Sequence[bytes]) -> Callable[[Message], str | None]:
+    """Return what says which replica's own server handed out the `requestState` that a request carries, if any."""
+    seal = Seal(PURPOSE, secrets)
+
+    def replica(asked: Message) -> str | None:
+        state = (asked.params or {}).get("requestState")
+        claims = seal.open(state) if isinstance(state, str) else None
+        return claims.get("r") if claims is not None else None
+
+    return replica
 
 
 def _refused(asked: Message) -> Message:

@@ -9,8 +9,9 @@ from portside.auth.principal import ANONYMOUS
 from portside.auth.scopes import Needs, Policy
 from portside.gateway.http import Incoming
 from portside.gateway.recording import Recorder
-from portside.state.base import Counters, Limit
+from portside.state.base import Counters, Limit, Verdict
 from portside.wire import refusal
+from portside.wire.excess import too_many
 from portside.wire.message import Message
 from portside.wire.refusal import Refusal
 
@@ -62,14 +63,7 @@ class Guard:
             raise Refusal(refusal.TOO_MANY, f"a batch of {size} is more than {limit.most} requests", id=None)
         verdict = await self.counters.hit((limit,), cost=size - 1)
         if not verdict.is_allowed:
-            seconds = -(-verdict.retry_after_ms // 1000)
-            raise Refusal(
-                refusal.TOO_MANY,
-                f"too many requests in this batch: at most {limit.most} within {limit.window_ms / 1000:g} s; "
-                f"try again in {seconds} s",
-                data={"retryAfterMs": verdict.retry_after_ms},
-                headers={"retry-after": str(seconds)},
-            )
+            raise _used_up("requests in this batch", verdict)
 
     def check_stream(self, incoming: Incoming) -> None:
         """Check what every request needs, for one without a message. Raises Refusal."""
@@ -109,15 +103,7 @@ class Guard:
         limit = Limit(f"{caller_of(incoming)} {tool}", most, self.window_ms, "tool")
         verdict = await self.counters.hit((limit,))
         if not verdict.is_allowed:
-            seconds = -(-verdict.retry_after_ms // 1000)
-            raise Refusal(
-                refusal.TOO_MANY,
-                f"too many calls of {tool!r}: at most {most} within {self.window_ms / 1000:g} s; "
-                f"try again in {seconds} s",
-                data={"retryAfterMs": verdict.retry_after_ms},
-                id=sent.id,
-                headers={"retry-after": str(seconds)},
-            )
+            raise _used_up(f"calls of {tool!r}", verdict, id=sent.id)
 
     def _take_place(self, sent: Message, incoming: Incoming) -> None:
         if self.max_calls is None:
@@ -136,3 +122,8 @@ def caller_of(incoming: Incoming) -> str:
     if incoming.principal is not None:
         return incoming.principal
     return incoming.client[0] if incoming.client is not None else "unknown address"
+
+
+def _used_up(what: str, verdict: Verdict, id: str | int | None = None) -> Refusal:
+    limit = verdict.limit
+    return too_many(what, most=limit.most, window_ms=limit.window_ms, retry_after_ms=verdict.retry_after_ms, id=id)

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from portside.audit.arguments import ArgumentPolicy
 from portside.audit.base import AuditUnavailable
-from portside.audit.event import Event, What, Who
+from portside.audit.event import of_request, of_start
 from portside.audit.writer import Receipt, Writer
 from portside.gateway.http import Incoming
 from portside.observe.record import Record
@@ -39,14 +39,8 @@ class Recorder:
         given: object = params.get("arguments")
         arguments = cast("dict[str, Any]", given) if isinstance(given, dict) else None
         tool = name if isinstance(name, str) else ""
-        event = Event(
-            kind="call",
-            outcome="started",
-            who=_who(incoming.record),
-            origin=incoming.record.client or None,
-            what=_what(incoming.record, sent.method, tool),
-            arguments=self._arguments.keep(tool, arguments),
-        )
+        kept = self._arguments.keep(tool, arguments)
+        event = of_start(incoming.record, method=sent.method, name=tool, arguments=kept)
         try:
             await self._writer.append(event)
         except AuditUnavailable as error:
@@ -60,18 +54,8 @@ class Recorder:
         is_mcp = record.route == ENDPOINT and (record.rpc_method is not None or record.outcome == "refused")
         if not is_mcp and record.status not in TURNED_AWAY:
             return
-        event = Event(
-            kind="call",
-            outcome=record.outcome,
-            code=record.error_code,
-            duration_us=round(record.duration_s * 1_000_000),
-            who=_who(record),
-            origin=record.client or None,
-            what=_what(record, record.rpc_method or record.method, record.name),
-            details={"status": record.status},
-        )
         try:
-            self._writer.put(event).add_done_callback(_heard)
+            self._writer.put(of_request(record)).add_done_callback(_heard)
         except AuditUnavailable as error:
             _log.error("audit.not_recorded: %s", error.message)
 
@@ -79,13 +63,3 @@ class Recorder:
 def _heard(done: "asyncio.Future[Receipt]") -> None:
     if not done.cancelled() and (error := done.exception()) is not None:
         _log.error("audit.not_recorded: %s", error)
-
-
-def _who(record: Record) -> Who | None:
-    if record.principal is None:
-        return None
-    return Who(id=record.principal, kind=record.principal.partition(":")[0])
-
-
-def _what(record: Record, method: str, name: str | None) -> What:
-    return What(era=record.era, method=method, name=name or None, request=record.request_id, session=record.session)

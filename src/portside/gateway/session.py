@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -12,14 +12,16 @@ from portside.gateway.call import broken_reply
 from portside.gateway.channel import STANDALONE, Channel, LegacyAnswer
 from portside.gateway.http import Incoming, Outgoing
 from portside.gateway.options import Options
+from portside.gateway.ownership import Ownership
 from portside.gateway.stream import EventStream
 from portside.gateway.ticker import Ticker
-from portside.hosting.base import Back, Call, Link
+from portside.gateway.unanswered import Unanswered
+from portside.hosting.base import MOVING, Back, Call, Link
 from portside.state.base import Streams
 from portside.wire import message, methods, refusal, revisions, sse, translate
 from portside.wire.message import Id, Message
 from portside.wire.refusal import Refusal
-from portside.wire.session import SessionRecord
+from portside.wire.session import SessionRecord, learnt
 
 MAX_ROUNDS: Final = 32
 """How often one call may come back with questions before it is given up."""
@@ -30,12 +32,23 @@ def hashed(session_id: str) -> str:
     return hashlib.sha256(session_id.encode()).hexdigest()[:12]
 
 
+MayRerun = Callable[[Message, Call], Awaitable[bool]]
+"""Says whether a request may be run a second time: it only reads, or doing it twice is doing it once."""
+
+
 class Session:
-    """The live part of one legacy session, in the process that owns it."""
+    """The live part of one legacy session, in the process that owns it.
+
+    `on_changed` is told of a record that has to be stored anew.
+    """
 
     __slots__ = (
         "_asked",
+        "_continued",
         "_events",
+        "_is_shared",
+        "_may_rerun",
+        "_on_changed",
         "_options",
         "_streams",
         "_ticker",
@@ -46,32 +59,50 @@ class Session:
         "last_used",
         "link",
         "open_streams",
+        "ownership",
         "questions",
         "record",
         "standalone",
     )
 
-    def __init__(self, record: SessionRecord, events: Streams, options: Options, ticker: Ticker, *, now: float) -> None:
+    def __init__(
+        self,
+        record: SessionRecord,
+        ownership: Ownership,
+        events: Streams,
+        options: Options,
+        ticker: Ticker,
+        *,
+        is_shared: bool,
+        may_rerun: MayRerun,
+        on_changed: Callable[["Session"], Awaitable[None]],
+        now: float,
+    ) -> None:
         self.record = record
+        self.ownership = ownership
         self.hash = hashed(record.id)
         self.link: Link | None = None
         self.calls: dict[Id, asyncio.Task[Message]] = {}
         self.channels: dict[str, Channel] = {}
         self.questions: dict[Id, asyncio.Future[Message]] = {}
-        self.standalone = Channel(record.id, STANDALONE, events)
+        self.standalone = Channel(ownership, STANDALONE, events)
         self.open_streams = 0
         self.last_used = now
         self.is_ended = False
         self._events = events
         self._options = options
         self._ticker = ticker
+        self._is_shared = is_shared
+        self._may_rerun = may_rerun
+        self._on_changed = on_changed
         self._streams = 0
         self._asked = 0
+        self._continued: set[asyncio.Task[None]] = set()
 
     @property
     def is_busy(self) -> bool:
         """Whether something keeps the session from being idle."""
-        return bool(self.calls) or self.open_streams > 0
+        return bool(self.calls) or bool(self._continued) or self.open_streams > 0
 
     # -- the connection's own channel, as a Back ------------------------------------------------
 
@@ -100,7 +131,7 @@ class Session:
             raise NoBackChannel("the session has ended")
         self._asked += 1
         # Never numeric: the SDK correlates ids that read as integers with its own counter.
-        id_ = f"portside-{self._asked}"
+        id_ = f"portside-{self.ownership.epoch}-{self._asked}"
         answer: asyncio.Future[Message] = self._ticker.loop.create_future()
         self.questions[id_] = answer
         try:
@@ -119,8 +150,9 @@ class Session:
 
     async def take_notification(self, told: Message, call: Call) -> None:
         """Act on a client's notification and pass it on."""
-        if told.method == "notifications/initialized":
+        if told.method == "notifications/initialized" and not self.record.is_initialized:
             self.record = replace(self.record, is_initialized=True)
+            await self._on_changed(self)
         if told.method == "notifications/cancelled":
             id_ = (told.params or {}).get("requestId")
             task = self.calls.get(id_) if isinstance(id_, str | int) else None
@@ -141,6 +173,7 @@ class Session:
             ticker=self._ticker,
             channel=channel,
             is_primed=revisions.is_primed(self.record.revision),
+            note=self._noting(asked, call),
         )
         call.close_stream = answer.close_stream
         call.close_standalone = self._close_standalone
@@ -158,14 +191,25 @@ class Session:
     def open_channel(self) -> Channel:
         """Return the channel of one more POST."""
         self._streams += 1
-        channel = self.channels[str(self._streams)] = Channel(self.record.id, str(self._streams), self._events)
+        # The epoch in it: a former owner has numbered its own.
+        return self._add_channel(f"{self.ownership.epoch}-{self._streams}")
+
+    def _add_channel(self, id_: str) -> Channel:
+        channel = self.channels[id_] = Channel(self.ownership, id_, self._events)
         return channel
+
+    def _noting(self, asked: Message, call: Call) -> Callable[[], Awaitable[bytes]] | None:
+        return (lambda: self.note((asked,), call)) if self._is_shared else None
+
+    async def note(self, asked: Sequence[Message], call: Call) -> bytes:
+        """Return what another replica needs to know to go on with these requests."""
+        return Unanswered(tuple([(one, await self._may_rerun(one, call)) for one in asked])).encode()
 
     async def close_channel(self, channel: Channel) -> None:
         """Forget the channel of a POST that was answered; the last one of an ended session takes the events along."""
         self.channels.pop(channel.id, None)
         if self.is_ended and not self.channels:
-            await self._events.drop(self.record.id)
+            await self._forget_events()
 
     async def _close_standalone(self) -> None:
         self.hint_and_end_streams()
@@ -199,6 +243,9 @@ class Session:
             self.calls.pop(id_, None)
 
     def _ended_reply(self, id_: Id) -> Message:
+        if self.ownership.is_lost:
+            text = "the session went on elsewhere while the call ran here: its outcome is unknown"
+            return message.failure(id_, refusal.OUTCOME_UNKNOWN, text)
         return message.failure(id_, refusal.INTERNAL_ERROR, "the session ended before the call did")
 
     async def _request(self, asked: Message, back: Back, call: Call) -> Message:
@@ -208,6 +255,7 @@ class Session:
             reply = await link.request(asked, back, call)
             for _ in range(MAX_ROUNDS):
                 if asked.method not in methods.MAY_ASK or not translate.is_input_required(reply.result):
+                    await self._learn(asked, reply)
                     return reply
                 reply = await self._ask_and_retry(asked, cast("dict[str, Any]", reply.result), back, call)
         except Exception as error:
@@ -215,6 +263,13 @@ class Session:
         return message.failure(
             asked.id, refusal.INTERNAL_ERROR, f"the server still asked for input after {MAX_ROUNDS} rounds"
         )
+
+    async def _learn(self, asked: Message, reply: Message) -> None:
+        """Remember what a handshake that is repeated elsewhere must restore."""
+        record = learnt(self.record, asked) if reply.error is None else self.record
+        if record is not self.record:
+            self.record = record
+            await self._on_changed(self)
 
     async def _ask_and_retry(self, asked: Message, result: dict[str, Any], back: Back, call: Call) -> Message:
         try:
@@ -252,6 +307,8 @@ class Session:
             await stream.open(incoming, [session])
             channel = self.standalone
             if tail is None or event_id is None:
+                if revisions.is_primed(self.record.revision):
+                    await stream.write(await channel.prime(options.retry_ms))
                 channel.listen(stream)
             else:
                 channel = self._channel(tail.stream)
@@ -271,7 +328,7 @@ class Session:
             return self.standalone
         known = self.channels.get(stream)
         if known is None:
-            known = Channel(self.record.id, stream, self._events)
+            known = Channel(self.ownership, stream, self._events)
             known.is_finished = True
         return known
 
@@ -279,21 +336,86 @@ class Session:
         """Close the standalone stream, telling its client when to come back."""
         self.standalone.end(sse.retry(self._options.retry_ms))
 
+    # -- from one replica to another ------------------------------------------------------------
+
+    def continue_calls(self, unanswered: Mapping[str, bytes], call: Call) -> None:
+        """Answer, on their own streams, the calls that the former owner left: run them again, or say what is known."""
+        for stream, note in unanswered.items():
+            left = Unanswered.decode(note)
+            if left is None:
+                continue
+            channel = self._add_channel(stream)
+            task = self._ticker.loop.create_task(self._continue(left, channel, call), name="call-continued")
+            # A client cannot cancel it by its id while another call may have that; it ends with the session.
+            self._continued.add(task)
+            task.add_done_callback(self._continued.discard)
+
+    async def _continue(self, left: Unanswered, channel: Channel, call: Call) -> None:
+        back = ChannelBack(self, channel)
+        try:
+            for index, (asked, may_rerun) in enumerate(left.calls):
+                if may_rerun:
+                    reply = await self._in_time(asked, back, call)
+                else:
+                    text = "the replica that ran the call was lost: its outcome is unknown"
+                    reply = message.failure(cast("Id", asked.id), refusal.OUTCOME_UNKNOWN, text)
+                await channel.emit(reply.encode(), is_last=index == len(left.calls) - 1)
+            channel.finish()
+        finally:
+            await self.close_channel(channel)
+
+    async def _in_time(self, asked: Message, back: Back, call: Call) -> Message:
+        try:
+            async with asyncio.timeout(self._options.call_timeout_s):
+                return await self._request(asked, back, call)
+        except TimeoutError:
+            text = f"the call took longer than {self._options.call_timeout_s:g} s and was cancelled"
+            return message.failure(cast("Id", asked.id), refusal.CALL_TIMED_OUT, text)
+
+    # -- the end --------------------------------------------------------------------------------
+
     async def end(self) -> None:
-        """Cancel what runs, close what is open, forget the events. May be called twice."""
+        """Cancel what runs, close what is open; forget the events, unless the session goes on elsewhere.
+
+        May be called twice.
+        """
         self.is_ended = True
         for waiting in list(self.questions.values()):
             if not waiting.done():
                 waiting.set_exception(NoBackChannel("the session has ended"))
-        for task in list(self.calls.values()):
+        for task in [*self.calls.values(), *self._continued]:
             task.cancel()
         self.standalone.end()
         for channel in list(self.channels.values()):
             if not self.calls:
                 channel.end()
         if self.link is not None:
-            await self.link.close()
-        await self._events.drop(self.record.id)
+            moving = MOVING.set(self.ownership.is_lost)
+            try:
+                await self.link.close()
+            finally:
+                MOVING.reset(moving)
+        await self._forget_events()
+
+    async def _forget_events(self) -> None:
+        if not self.ownership.is_lost:
+            await self._events.drop(self.record.id)
+
+
+class ChannelBack:
+    """The channel back to the client of a call that goes on after its replica: whoever resumes its stream."""
+
+    def __init__(self, session: Session, channel: Channel) -> None:
+        self._session = session
+        self._channel = channel
+
+    async def notify(self, message: Message) -> None:
+        """Send a notification on the call's stream."""
+        await self._channel.emit(message.encode())
+
+    async def request(self, message: Message) -> Message:
+        """Ask the client on the call's stream."""
+        return await self._session.ask(message, self._channel.emit)
 
 
 class CallBack:

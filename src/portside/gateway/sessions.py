@@ -3,44 +3,60 @@
 import asyncio
 import logging
 import secrets
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from portside.clock import Clock
-from portside.errors import HostBusy, HostGone
+from portside.errors import HostBusy, HostGone, StateUnavailable
 from portside.gateway import http
 from portside.gateway.channel import LegacyAnswer
 from portside.gateway.http import Incoming, Outgoing, reply
 from portside.gateway.options import Options
-from portside.gateway.session import CallBack, Session
+from portside.gateway.owners import AWAY, Owners
+from portside.gateway.ownership import Ownership
+from portside.gateway.relay import Relay, ReplicaLost
+from portside.gateway.session import CallBack, MayRerun, Session
+from portside.gateway.takeover import repeat_handshake
 from portside.gateway.ticker import Ticker
 from portside.hosting.base import Call, Host, Link
-from portside.state.base import Sessions as SessionStore
-from portside.state.base import Streams
+from portside.state.base import Held, Streams
 from portside.wire import classify, headers, message, refusal, revisions, sse
 from portside.wire.message import Message
 from portside.wire.refusal import Refusal
-from portside.wire.session import SessionRecord
+from portside.wire.session import SessionRecord, settled
 
 SWEEP_S = 15.0
+ROUTES = 4
+"""How often the owner of a session is looked for before its client is asked to come again."""
 
 _log = logging.getLogger("portside.gateway")
 
 
 class LegacySessions:
-    """The handshake era: POST, GET and DELETE with `Mcp-Session-Id`."""
+    """The handshake era: POST, GET and DELETE with `Mcp-Session-Id`, answered here or by the session's owner."""
 
     def __init__(
-        self, host: Host, store: SessionStore, events: Streams, options: Options, clock: Clock, ticker: Ticker
+        self,
+        host: Host,
+        owners: Owners,
+        events: Streams,
+        relay: Relay | None,
+        options: Options,
+        clock: Clock,
+        ticker: Ticker,
+        may_rerun: MayRerun,
     ) -> None:
         self.live: dict[str, Session] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._taking: dict[str, asyncio.Task[Session | None]] = {}
         self._host = host
-        self._store = store
+        self._owners = owners
         self._events = events
+        self._relay = relay
         self._options = options
         self._clock = clock
         self._ticker = ticker
+        self._may_rerun = may_rerun
 
     # -- POST -----------------------------------------------------------------------------------
 
@@ -50,7 +66,20 @@ class LegacySessions:
         if sent.kind == "request" and sent.method == "initialize":
             await self._initialize(incoming, out, sent)
             return
-        session = self._find(incoming, sent)
+        session = self._here(incoming)
+        if session is not None:
+            await self._serve(session, incoming, out, sent)
+            return
+
+        async def serve(session: Session) -> None:
+            await self._serve(session, incoming, out, sent)
+
+        async def may_repeat() -> bool:
+            return sent.kind != "request" or await self._may_rerun(sent, self._unbound(incoming))
+
+        await self._at_owner(incoming, out, sent, serve, may_repeat)
+
+    async def _serve(self, session: Session, incoming: Incoming, out: Outgoing, sent: Message) -> None:
         call = self._call(incoming, session)
         session.last_used = self._clock.monotonic()
         if sent.kind == "request":
@@ -64,7 +93,15 @@ class LegacySessions:
         """Take a batch, which exists in one revision only; its requests are answered together, as JSON or a stream."""
         if any(one.method == "initialize" for one in batch):
             raise Refusal(refusal.INVALID_REQUEST, "initialize must not be part of a batch")
-        session = self._find(incoming, batch[0])
+
+        async def serve(session: Session) -> None:
+            await self._serve_batch(session, incoming, out, batch)
+
+        await self._at_owner(incoming, out, batch[0], serve, _never)
+
+    async def _serve_batch(
+        self, session: Session, incoming: Incoming, out: Outgoing, batch: tuple[Message, ...]
+    ) -> None:
         if session.record.revision != revisions.WITH_BATCHES:
             raise Refusal(
                 refusal.INVALID_REQUEST,
@@ -87,7 +124,15 @@ class LegacySessions:
         if len(set(ids)) != len(ids) or any(id_ in session.calls for id_ in ids if id_ is not None):
             raise Refusal(refusal.INVALID_REQUEST, "a request id of this batch is used twice or still running")
         channel = session.open_channel()
-        answer = LegacyAnswer(incoming, out, self._options, ticker=self._ticker, channel=channel, is_primed=False)
+        answer = LegacyAnswer(
+            incoming,
+            out,
+            self._options,
+            ticker=self._ticker,
+            channel=channel,
+            is_primed=False,
+            note=(lambda: session.note(asked, call)) if self._owners.are_shared else None,
+        )
         back = CallBack(session, answer)
         try:
             replies = await asyncio.gather(*(session.run(one, back, call) for one in asked))
@@ -108,8 +153,6 @@ class LegacySessions:
             session.take_response(sent)
         else:
             await session.take_notification(sent, call)
-            if sent.method == "notifications/initialized":
-                await self._store.save(session.record)
 
     async def _initialize(self, incoming: Incoming, out: Outgoing, asked: Message) -> None:
         if len(self.live) >= self._options.max_sessions:
@@ -129,7 +172,8 @@ class LegacySessions:
             principal=incoming.principal,
             created=self._clock.now(),
         )
-        session = Session(record, self._events, self._options, self._ticker, now=self._clock.monotonic())
+        # Stored once the handshake is settled: until then nobody else knows its id.
+        session = self._session(record, epoch=0)
         try:
             session.link = await self._host.open(record, session)
         except HostGone as error:
@@ -141,11 +185,14 @@ class LegacySessions:
         try:
             answer = await self._handshake(session, asked, self._call(incoming, session))
             if answer.result is not None:
-                session.record = record = _settled(record, answer.result)
+                session.record, result = settled(record, answer.result)
+                record = session.record
                 incoming.record.revision = record.revision
-                await self._store.save(record)
+                session.ownership.epoch = await self._owners.create(record)
                 is_open = True
-                await reply(out, 200, answer.encode(), [(headers.SESSION, record.id.encode())])
+                await reply(
+                    out, 200, message.response(asked.id, result).encode(), [(headers.SESSION, record.id.encode())]
+                )
             else:
                 error = cast("dict[str, Any]", answer.error)
                 raise Refusal(error["code"], error["message"], data=error.get("data"), status=200, id=asked.id)
@@ -172,23 +219,181 @@ class LegacySessions:
             raise Refusal(refusal.INVALID_REQUEST, "GET opens a stream: accept text/event-stream", status=406)
         probe = message.notification("")
         classify.legacy_revision(probe, incoming.headers)
-        session = self._find(incoming, probe)
         last = incoming.headers.get(headers.LAST_EVENT)
-        await session.listen(incoming, out, last.decode("latin-1") if last is not None else None)
-        session.last_used = self._clock.monotonic()
+
+        async def listen(session: Session) -> None:
+            await session.listen(incoming, out, last.decode("latin-1") if last is not None else None)
+            session.last_used = self._clock.monotonic()
+
+        await self._at_owner(incoming, out, probe, listen, _always)
 
     async def delete(self, incoming: Incoming, out: Outgoing) -> None:
         """End a session at its client's wish. Raises Refusal."""
-        session = self._find(incoming, message.notification(""))
-        await self.end(session)
-        await reply(out, 200)
+
+        async def end(session: Session) -> None:
+            try:
+                await self.end(session)
+            except StateUnavailable as error:
+                raise self._owners.away(error, None) from error
+            await reply(out, 200)
+
+        await self._at_owner(incoming, out, message.notification(""), end, _always)
+
+    # -- whose session it is --------------------------------------------------------------------
+
+    def _here(self, incoming: Incoming) -> Session | None:
+        """Return the session where it is known, without asking anybody, to be ours and this principal's."""
+        raw = incoming.headers.get(headers.SESSION)
+        session = self.live.get(raw.decode("latin-1")) if raw is not None else None
+        if session is None or session.record.principal != incoming.principal or not self._owners.vouches(session):
+            return None
+        incoming.record.session, incoming.record.revision = session.hash, session.record.revision
+        return session
+
+    async def _at_owner(
+        self,
+        incoming: Incoming,
+        out: Outgoing,
+        sent: Message,
+        serve: Callable[[Session], Awaitable[None]],
+        may_repeat: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """Have a request served by its session's owner, us or another replica; taken over where that one is lost.
+
+        `may_repeat` is asked where the owner was lost while it had the request.
+        """
+        for _ in range(ROUTES):
+            session = self._here(incoming)
+            if session is None:
+                found = await self._find(incoming, sent)
+                if isinstance(found, str):
+                    try:
+                        await cast("Relay", self._relay).forward(incoming, out, to=found)
+                        return
+                    except ReplicaLost as lost:
+                        if not lost.is_untouched and not await may_repeat():
+                            text = f"the replica that was asked was lost, and the outcome is unknown: {lost}"
+                            raise Refusal(refusal.OUTCOME_UNKNOWN, text, id=sent.id) from lost
+                        continue
+                session = found
+            if session is not None:
+                await serve(session)
+                return
+        raise Refusal(AWAY, "the session changes hands; try again", id=sent.id, headers={"retry-after": "1"})
+
+    async def _find(self, incoming: Incoming, sent: Message) -> Session | str | None:
+        """Return the session if it is ours, or was taken over; else whose it is; None where it is worth another look.
+
+        Raises Refusal for a session that does not exist, and where nobody can say.
+        """
+        raw = incoming.headers.get(headers.SESSION)
+        if raw is None:
+            raise Refusal(
+                refusal.INVALID_REQUEST,
+                "Missing session ID: send initialize first, then the Mcp-Session-Id header it answered with",
+                status=400,
+                id=sent.id,
+            )
+        id_ = raw.decode("latin-1")
+        held = await self._owners.look_up(id_, sent)
+        live = self.live.get(id_)
+        if live is not None and not self._owners.confirm(live, held):
+            live = None
+        # Somebody else's session looks like none at all (MCP security best practices, Session Hijacking).
+        if held is None or held.record.principal != incoming.principal:
+            raise Refusal(refusal.INVALID_REQUEST, "Session not found", status=404, id=sent.id)
+        if live is not None:
+            incoming.record.session, incoming.record.revision = live.hash, live.record.revision
+            return live
+        if await self._owners.is_elsewhere(held, sent):
+            return held.owner
+        return await self._take_over(held, incoming, sent)
+
+    async def _take_over(self, held: Held, incoming: Incoming, sent: Message) -> Session | None:
+        """Make the session ours; whoever asks for it meanwhile waits for the same."""
+        id_ = held.record.id
+        taking = self._taking.get(id_)
+        if taking is None:
+            taking = self._ticker.loop.create_task(self._continued(held, incoming), name="takeover")
+            self._taking[id_] = taking
+            taking.add_done_callback(lambda _: self._taking.pop(id_, None))
+        try:
+            session = await asyncio.shield(taking)
+        except HostGone as error:
+            raise _unavailable(error, sent) from error
+        except StateUnavailable as error:
+            raise self._owners.away(error, sent) from error
+        if session is not None:
+            incoming.record.session, incoming.record.revision = session.hash, session.record.revision
+        return session
+
+    async def _continued(self, held: Held, incoming: Incoming) -> Session | None:
+        """Claim a session and bring a fresh link to where the former one was; None where another was quicker."""
+        epoch = await self._owners.claim(held)
+        if epoch is None:
+            return None
+        session = self._session(held.record, epoch)
+        call = self._call(incoming, session)
+        is_open = False
+        try:
+            session.link = await self._host.open(held.record, session)
+            async with asyncio.timeout(self._options.call_timeout_s):
+                await repeat_handshake(session, call)
+            unanswered = await self._events.unanswered(held.record.id)
+            is_open = True
+        except TimeoutError as error:
+            text = f"the server did not answer initialize within {self._options.call_timeout_s:g} s"
+            raise HostGone(text) from error
+        finally:
+            if not is_open:
+                await self._let_go(session)
+        self.live[held.record.id] = session
+        session.continue_calls(unanswered, call)
+        _log.info("session %s goes on here", session.hash)
+        return session
+
+    def _session(self, record: SessionRecord, epoch: int) -> Session:
+        ownership = Ownership(record.id, epoch, self._owners.vouched, lambda: self._lost(record.id))
+        return Session(
+            record,
+            ownership,
+            self._events,
+            self._options,
+            self._ticker,
+            is_shared=self._owners.are_shared,
+            may_rerun=self._may_rerun,
+            on_changed=self._owners.save,
+            now=self._clock.monotonic(),
+        )
+
+    def _lost(self, id_: str) -> None:
+        """Drop a session that is somebody else's now, or nobody's: what runs here for it ends."""
+        session = self.live.pop(id_, None)
+        if session is not None:
+            _log.warning("session %s is not this replica's any more", session.hash)
+            self._end_soon(session)
+
+    async def _let_go(self, session: Session) -> None:
+        """End the session here, so that the next replica that is asked goes on with it."""
+        self.live.pop(session.record.id, None)
+        is_ours = not session.ownership.is_lost
+        session.ownership.is_lost = True
+        await session.end()
+        if is_ours:
+            await self._owners.release(session)
 
     # -- all of them ----------------------------------------------------------------------------
 
     async def end(self, session: Session) -> None:
-        """End one session: it is unknown from here on, and all it holds is freed soon, however long a child takes."""
+        """End one session: it is unknown from here on, and all it holds is freed soon, however long a child takes.
+
+        Raises StateUnavailable: then it goes on.
+        """
+        await self._owners.remove(session)
         self.live.pop(session.record.id, None)
-        await self._store.remove(session.record.id)
+        self._end_soon(session)
+
+    def _end_soon(self, session: Session) -> None:
         ending = self._ticker.loop.create_task(session.end(), name="session-end")
         self._ending.add(ending)
         ending.add_done_callback(self._ended)
@@ -199,13 +404,19 @@ class LegacySessions:
             _log.error("a session did not end cleanly", exc_info=error)
 
     async def sweep(self) -> None:
-        """End sessions that were idle for too long, again and again until cancelled."""
+        """End sessions that were idle for too long, and keep the others alive, again and again until cancelled."""
+        used = self._clock.monotonic()
         while True:
             await asyncio.sleep(min(SWEEP_S, self._options.session_idle_s / 2))
-            await self.end_idle()
+            try:
+                await self.end_idle()
+                since, used = used, self._clock.monotonic()
+                await self._owners.touch([one for one in self.live.values() if one.is_busy or one.last_used >= since])
+            except StateUnavailable as error:
+                _log.debug("sessions are swept later: %s", error.message)
 
     async def end_idle(self) -> int:
-        """End the sessions that are idle now; return how many."""
+        """End the sessions that are idle now; return how many. Raises StateUnavailable."""
         oldest = self._clock.monotonic() - self._options.session_idle_s
         idle = [one for one in self.live.values() if one.last_used < oldest and not one.is_busy]
         for session in idle:
@@ -218,27 +429,29 @@ class LegacySessions:
             session.hint_and_end_streams()
 
     async def close(self) -> None:
-        """End every session, and wait until all that they held is freed."""
+        """End every session here; where state is shared, others go on with them. Returns once all is freed."""
+        for taking in list(self._taking.values()):
+            taking.cancel()
         for session in list(self.live.values()):
-            await self.end(session)
+            if self._owners.are_shared:
+                await self._let_go(session)
+            else:
+                await self.end(session)
         if self._ending:
             await asyncio.wait(self._ending)
 
-    def _find(self, incoming: Incoming, sent: Message) -> Session:
-        raw = incoming.headers.get(headers.SESSION)
-        if raw is None:
-            raise Refusal(
-                refusal.INVALID_REQUEST,
-                "Missing session ID: send initialize first, then the Mcp-Session-Id header it answered with",
-                status=400,
-                id=sent.id,
-            )
-        session = self.live.get(raw.decode("latin-1"))
-        # Somebody else's session looks like none at all (MCP security best practices, Session Hijacking).
-        if session is None or session.record.principal != incoming.principal:
-            raise Refusal(refusal.INVALID_REQUEST, "Session not found", status=404, id=sent.id)
-        incoming.record.session, incoming.record.revision = session.hash, session.record.revision
-        return session
+    def _unbound(self, incoming: Incoming) -> Call:
+        """Return a call of nobody's session yet, for asking about tools."""
+        return Call(
+            era="legacy",
+            revision=revisions.LATEST_LEGACY,
+            headers=incoming.raw_headers,
+            principal=incoming.principal,
+            caller=incoming.identity,
+            client=incoming.client,
+            scheme=incoming.scheme,
+            path=incoming.path,
+        )
 
     def _call(self, incoming: Incoming, session: Session) -> Call:
         initialize = session.record.initialize
@@ -256,10 +469,12 @@ class LegacySessions:
         )
 
 
-def _settled(record: SessionRecord, result: dict[str, Any]) -> SessionRecord:
-    """Return the record with the revision the server chose: an older one than asked for, where it knows no newer."""
-    chosen = result.get("protocolVersion")
-    return replace(record, revision=chosen) if isinstance(chosen, str) and chosen in revisions.LEGACY else record
+async def _always() -> bool:
+    return True
+
+
+async def _never() -> bool:
+    return False
 
 
 def _unavailable(error: HostGone, asked: Message) -> Refusal:

@@ -1,12 +1,17 @@
 """The shape of a hosted server: a Host that opens Links, each a way to call it and to hear what it says meanwhile."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from portside.wire.message import Message
 from portside.wire.revisions import Era
 from portside.wire.session import SessionRecord
+
+
+MOVING: Final[ContextVar[bool]] = ContextVar("moving", default=False)
+"""Whether the link that is being closed serves a session that goes on elsewhere: what others can use is not ended."""
 
 
 @dataclass(slots=True)
@@ -69,7 +74,9 @@ class Description:
     """What was found: for the start banner, `portside check` and the logs. `paths` maps a tool to how it is called.
 
     `eras` are those the server speaks itself, `translated` those portside speaks for it. A foreign server is not of
-    this process: what it hands out for others to carry is sealed, and what it says may be kept is kept here.
+    this process: what it hands out for others to carry is sealed, and what it says may be kept is kept here. A server
+    that `is_single` is one of many, each replica having its own: what one hands out goes back to that very one. One
+    that `announces` says all it announces on the channel of its stateless link, whoever listens.
     """
 
     name: str
@@ -80,6 +87,8 @@ class Description:
     notices: tuple[str, ...] = ()
     translated: tuple[Era, ...] = ()
     is_foreign: bool = False
+    is_single: bool = False
+    announces: bool = False
 
 
 class Host(Protocol):

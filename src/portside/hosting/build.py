@@ -48,7 +48,11 @@ def host_for(target: Target, settings: Settings, environ: Mapping[str, str] = os
         return _validated(both_eras(_stdio(target, settings, environ)), settings)
     found = locate.load(target)
     adapter = locate.adapter(
-        found, dispatch=settings.dispatch, sync_tools=settings.sync_tools, asgi_path=settings.asgi_path
+        found,
+        dispatch=settings.dispatch,
+        sync_tools=settings.sync_tools,
+        asgi_path=settings.asgi_path,
+        secrets=[key.reveal() for key in settings.encryption_keys],
     )
     return _validated(both_eras(adapter), settings, found.server)
 

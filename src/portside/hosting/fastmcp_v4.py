@@ -1,5 +1,6 @@
 """Hosting fastmcp 4 servers: the SDK v2 kernel below, fastmcp's own middleware and visibility rules on every call."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 from fastmcp import FastMCP
@@ -13,12 +14,19 @@ from portside.hosting.python_v2 import PythonV2Host
 class FastmcpHost(PythonV2Host):
     """One fastmcp 4 object. Its calls stay in the kernel: fastmcp answers them inside its own middleware chain."""
 
-    def __init__(self, server: FastMCP[Any], *, sync_tools: Literal["thread", "loop"] = "thread") -> None:
+    def __init__(
+        self,
+        server: FastMCP[Any],
+        *,
+        sync_tools: Literal["thread", "loop"] = "thread",
+        secrets: Sequence[bytes] = (),
+    ) -> None:
         self._server = server
         super().__init__(
             cast("Any", server)._mcp_server,
             dispatch="kernel",
             sync_tools=sync_tools,
+            secrets=secrets,
             family="fastmcp 4",
             package="fastmcp",
         )

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -211,16 +211,26 @@ def _import_hint(error: Exception) -> str | None:
     return None
 
 
-def adapter(found: Found, *, dispatch: Dispatch, sync_tools: SyncTools, asgi_path: str | None = None) -> Host:
+def adapter(
+    found: Found,
+    *,
+    dispatch: Dispatch,
+    sync_tools: SyncTools,
+    asgi_path: str | None = None,
+    secrets: Sequence[bytes] = (),
+) -> Host:
     """Return the host for a found server; its adapter, and so its SDK, is imported here and nowhere earlier.
 
-    `asgi_path` is where an ASGI application has its MCP endpoint; it is looked for where nothing is said.
+    `asgi_path` is where an ASGI application has its MCP endpoint; it is looked for where nothing is said. `secrets` are
+    the deployment's keys, under which an SDK that seals what clients carry does so alike on every replica.
     """
     module, name = _ADAPTERS[found.family]
     make: Callable[..., Host] = getattr(importlib.import_module(module), name)
     match found.family:
         case "v2":
-            return make(found.server, dispatch=dispatch, sync_tools=sync_tools)
+            return make(found.server, dispatch=dispatch, sync_tools=sync_tools, secrets=secrets)
+        case "fastmcp4":
+            return make(found.server, sync_tools=sync_tools, secrets=secrets)
         case "asgi":
             return make(found.server, path=asgi_path)
         case _:

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any, Final, Literal, cast
 
@@ -20,9 +21,10 @@ from pydantic import ValidationError
 from starlette.routing import Route
 
 from portside.errors import StartFailed
-from portside.hosting import reports, v2_kernel, v2_tools
+from portside.hosting import reports, v2_announced, v2_kernel, v2_state, v2_tools
 from portside.hosting.base import Back, Call, Description, Link
 from portside.hosting.lifespan import Lifespan
+from portside.hosting.telling import Telling
 from portside.hosting.v2_arguments import BULKY_BYTES, Readers
 from portside.hosting.v2_kernel import RequestContext, Runner
 from portside.hosting.v2_parameters import MirroredArguments
@@ -51,11 +53,13 @@ class PythonV2Host:
         *,
         dispatch: Dispatch = "compiled",
         sync_tools: Literal["thread", "loop"] = "thread",
+        secrets: Sequence[bytes] = (),
         family: str = "official SDK v2",
         package: str = "mcp",
     ) -> None:
         self.high = server if isinstance(server, MCPServer) else None
         self.low: Server[Any] = cast("Any", server)._lowlevel_server if isinstance(server, MCPServer) else server
+        v2_state.share(self.low.middleware, secrets)
         self.dispatch: Dispatch = dispatch
         self.in_thread = sync_tools == "thread"
         self.table: ToolTable | None = None
@@ -68,6 +72,7 @@ class PythonV2Host:
         self._lifespan: Lifespan[Any] | None = None
         self.mirrored = MirroredArguments(self.low, self.list_tools)
         self._known_envelopes: set[tuple[bytes, str]] = set()
+        self._telling: list[tuple[Telling, Callable[[], None]]] = []
 
     def prepare(self) -> None:
         """Set what a family keeps in context variables; called at the start of every exchange."""
@@ -108,6 +113,7 @@ class PythonV2Host:
             version=self._version,
             eras=("modern", "legacy"),
             paths={name: self._path(name) for name in self._tool_names()},
+            announces=v2_announced.bus(self.low) is not None,
         )
 
     def _tool_names(self) -> list[str]:
@@ -119,12 +125,23 @@ class PythonV2Host:
         return "compiled" if self.dispatch == "compiled" and self.tools.find(name) is not None else "tool"
 
     async def open(self, session: SessionRecord | None, back: Back) -> Link:
-        return ModernLink(self) if session is None else LegacyLink(self, session, back)
+        """Return a link; what the server publishes on its subscription bus is told to that of stateless exchanges."""
+        if session is not None:
+            return LegacyLink(self, session, back)
+        telling = Telling(back)
+        stop = v2_announced.overhear(self.low, telling.tell)
+        if stop is not None:
+            self._telling.append((telling, stop))
+        return ModernLink(self)
 
     async def ping(self) -> None:
         """In process: whoever can ask is answered."""
 
     async def close(self) -> None:
+        overheard, self._telling = self._telling, []
+        for telling, stop in overheard:
+            stop()
+            await telling.close()
         if self._lifespan is not None:
             lifespan, self._lifespan = self._lifespan, None
             await lifespan.stop()

@@ -49,7 +49,6 @@ def text(loaded: Loaded, url: str, description: Description) -> str:
         f"  health     {url}/health   ready {url}/ready   metrics {url}/metrics",
         f"  tools      {tools}",
         *(f"  off        {line}" for line in off(settings)),
-        *(f"  note       {line}" for line in loaded.notices),
     ]
     return "\n".join(lines)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from portside.audit import keys
 from portside.audit.arguments import ArgumentPolicy, PathInvalid
@@ -18,7 +18,7 @@ from portside.auth.scopes import Policy
 from portside.clock import Clock
 from portside.edge.stack import Callers
 from portside.edge.tls import Tls, TlsFiles
-from portside.errors import Problem, RecordsUnavailable, SettingsInvalid, StartFailed
+from portside.errors import Problem, RecordsUnavailable, SettingsInvalid, StartFailed, StateUnavailable
 from portside.gateway.guard import Guard
 from portside.gateway.recording import Recorder
 from portside.observe import health
@@ -27,7 +27,12 @@ from portside.records import address
 from portside.serve.identity import Identity, identity
 from portside.settings.model import Settings
 from portside.settings.sources import Loaded
+from portside.state.base import Counters
+from portside.state.bounds import Bounds
+from portside.state.connect import State, memory_state
 from portside.state.counters import MemoryCounters
+
+_IDLE_MARGIN_MS: Final = 120_000
 
 
 class Parts:
@@ -42,7 +47,8 @@ class Parts:
         self._writer: Writer | None = None
         self._records_ping: Callable[[], Awaitable[None]] | None = None
         self.identity: Identity | None = identity(settings, loaded.scopes, clock)
-        self.counters = MemoryCounters(clock)
+        self.counters: Counters = MemoryCounters(clock)
+        self._state: State | None = None
         self.tls = _tls(loaded)
         self._arguments = _arguments(loaded)
 
@@ -81,6 +87,13 @@ class Parts:
             recorder=self._recorder,
         )
 
+    @property
+    def state(self) -> State:
+        """What replicas share; once the parts are open."""
+        if self._state is None:
+            raise StateUnavailable("shared state is not open yet")
+        return self._state
+
     def checks(self) -> list[health.Check]:
         """Return the health checks of what is in use."""
         found: list[health.Check] = []
@@ -111,6 +124,7 @@ class Parts:
                 self._stack.push_async_callback(found.introspector.close)
         if self.tls is not None:
             await self._background(self.tls.watch())
+        self._state = await self._stack.enter_async_context(memory_state(self._clock, _bounds(self._settings)))
         sink: Sink | None = None
         if self._needs_records:
             sink = await self._open_records()
@@ -190,6 +204,15 @@ def records_url(settings: Settings) -> str:
     """Return where the records are: where the settings say, else a SQLite file in the data folder."""
     url = settings.database_url
     return address.default(settings.data_dir) if url is None else url.reveal().decode()
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(
+        # Expiring is for sessions nobody ends: their replica does that, and says so, some sweeps earlier.
+        idle_ms=settings.session_idle_ms + _IDLE_MARGIN_MS,
+        max_events=settings.max_stream_events,
+        max_event_bytes=settings.max_stream_bytes,
+    )
 
 
 def _tls(loaded: Loaded) -> Tls | None:

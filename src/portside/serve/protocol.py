@@ -5,7 +5,6 @@ import socket
 from typing import Any, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from portside.serve.corked import Corked, Timer
 from portside.serve.ending import BETWEEN, BODY, HEAD, Bounds, Ending
@@ -25,7 +24,7 @@ def protocol_class(
     max_url_bytes: int,
     max_connections: int,
     send_timeout_s: float = 30.0,
-) -> type[HttpToolsProtocol]:
+) -> "type[Connection]":
     """Return a protocol class with these bounds, for uvicorn's `http=`; for one server, since it counts connections.
 
     A head must be complete `header_timeout_s` after its connection opened or its first byte came (408, or a silent

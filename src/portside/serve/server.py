@@ -9,9 +9,9 @@ import ssl
 from collections.abc import Awaitable, Callable, Generator
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from portside.errors import StartFailed
+from portside.serve.protocol import Connection
 
 FORCED = 130
 """Exit code when a second Ctrl+C ends the process at once: 128 + SIGINT, as shells have it."""
@@ -46,7 +46,33 @@ def url(sock: socket.socket, scheme: str = "http") -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its signal handling: when to drain is our decision."""
+    """uvicorn without its signal handling, since when to drain is our decision, and with a bound on TLS handshakes."""
+
+    def __init__(self, config: uvicorn.Config, protocol: type[Connection]) -> None:
+        super().__init__(config)
+        self._protocol = protocol
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on `sockets`. A client has as long for its handshake as for the head of a request.
+
+        uvicorn's own would leave it the event loop's minute.
+        """
+        loop = asyncio.get_running_loop()
+        limit_s = None if self.config.ssl is None else self._protocol.bounds.header_timeout_s
+        self.servers = [
+            await loop.create_server(
+                self._connection,
+                sock=sock,
+                ssl=self.config.ssl,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=None,
+            )
+            for sock in sockets or ()
+        ]
+        self.started = True
+
+    def _connection(self) -> asyncio.Protocol:
+        return self._protocol(config=self.config, server_state=self.server_state, app_state={})
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -60,7 +86,7 @@ class Server(uvicorn.Server):
 
 def make(
     app: Callable[..., Awaitable[None]],
-    protocol: type[HttpToolsProtocol],
+    protocol: type[Connection],
     *,
     idle_timeout_s: float,
     tls: ssl.SSLContext | None = None,
@@ -80,7 +106,7 @@ def make(
         timeout_keep_alive=max(1, round(idle_timeout_s)),
         ssl_context_factory=None if tls is None else _given(tls),
     )
-    return Server(config)
+    return Server(config, protocol)
 
 
 def _given(tls: ssl.SSLContext) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -28,7 +29,6 @@ from portside.serve.parts import Parts
 from portside.serve.protocol import protocol_class
 from portside.settings.model import Settings
 from portside.settings.sources import Loaded, scrub
-from portside.state.memory import MemorySessions, MemoryStreams
 
 _log = structlog.get_logger("portside.serve")
 
@@ -76,6 +76,7 @@ class Process:
         self._server = self._build()
         self._signals = server.Signals(self._begin_drain)
         self._draining: asyncio.Task[None] | None = None
+        self._drain_until = float("-inf")
 
     async def run(self) -> int:
         """Serve, and return the exit code once everything is closed."""
@@ -171,12 +172,12 @@ class Process:
         secrets = [key.reveal() for key in settings.encryption_keys]
         self._app.gateway = await Gateway.open(
             host,
-            MemorySessions(),
-            MemoryStreams(max_events=settings.max_stream_events, max_bytes=settings.max_stream_bytes),
+            self._parts.state,
             _gateway_options(settings),
             self._clock,
-            secrets,
-            self._parts.guard(),
+            secrets=secrets,
+            guard=self._parts.guard(),
+            server_id=settings.server_id or "",
         )
         self._app.routes = host.routes
         # What is here now stays: collecting it again and again would only cost every call a share.
@@ -215,12 +216,17 @@ class Process:
         )
         if gateway is not None:
             await gateway.end_streams()
-        self._server.config.timeout_graceful_shutdown = max(1, round(self._settings.drain_timeout_ms / 1000))
+        drain_s = self._settings.drain_timeout_ms / 1000
+        self._drain_until = asyncio.get_running_loop().time() + drain_s
+        self._server.config.timeout_graceful_shutdown = max(1, round(drain_s))
         self._server.should_exit = True
 
     async def _close(self) -> None:
         gateway, host = self._app.gateway, self._host
         if gateway is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._drain_until):
+                    await gateway.relayed()
             await gateway.close()
         if host is not None:
             try:

@@ -5,7 +5,7 @@ from typing import Any
 
 from portside.secret import HIDDEN
 from portside.settings.entry import Entry
-from portside.settings.model import RESERVED, TABLE, Settings
+from portside.settings.model import ALIASES, TABLE, Settings
 from portside.settings.sources import Loaded
 
 _GROUPS = {
@@ -16,6 +16,7 @@ _GROUPS = {
     "auth": "Authentication",
     "tls": "TLS",
     "rate": "Rate limits",
+    "state": "What replicas share",
     "records": "The durable store",
     "audit": "The audit log",
     "limits": "Limits",
@@ -47,9 +48,13 @@ def reference() -> str:
         lines += [_row(name, entry) for name, entry in _in(group)]
         lines.append("")
     lines += [
-        "## Reserved",
+        "## Shared with the hosted server",
         "",
-        f"Not used by this version, and left to the hosted server: {', '.join(f'`{name}`' for name in RESERVED)}.",
+        (
+            "Read where ours is not set, and never taken out of its environment: "
+            f"{', '.join(f'`{name}` (`{TABLE[attribute].name}`)' for name, attribute in ALIASES.items())}. "
+            "`REDIS_PASSWORD` stays there too."
+        ),
         "",
         "",
     ]

@@ -11,6 +11,7 @@ from portside.settings import types
 from portside.settings.entry import COUNT, MILLIS, SIZE, SWITCH, Entry, Lower, setting
 from portside.settings.outside import Outside
 from portside.settings.protection import Protection
+from portside.settings.shared import Shared
 from portside.settings.types import (
     Count,
     Functions,
@@ -31,7 +32,7 @@ EVERYBODY: Final = ("0.0.0.0/0", "::/0")
 """What `*` means among trusted proxies."""
 
 
-class Settings(Outside, Protection):
+class Settings(Outside, Protection, Shared):
     """Every setting, frozen. Times are in milliseconds and sizes in bytes, as their names say."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -343,7 +344,7 @@ class Settings(Outside, Protection):
 
 
 def _rows() -> Mapping[str, Entry]:
-    inherited = {*Outside.model_fields, *Protection.model_fields}
+    inherited = {*Outside.model_fields, *Protection.model_fields, *Shared.model_fields}
     fields = sorted(Settings.model_fields.items(), key=lambda item: item[0] in inherited)
     return {attribute: cast("Any", field.json_schema_extra)["entry"] for attribute, field in fields}
 
@@ -351,10 +352,7 @@ def _rows() -> Mapping[str, Entry]:
 TABLE: Final[Mapping[str, Entry]] = MappingProxyType(_rows())
 """Attribute of Settings to its row."""
 
-DATABASE: Final = "DATABASE_URL"
-"""Means PORTSIDE_DATABASE_URL where that is not set. It may be the hosted server's own, so it is never taken away."""
+ALIASES: Final[Mapping[str, str]] = MappingProxyType({"DATABASE_URL": "database_url", "REDIS_URL": "redis_url"})
+"""Variables that mean a setting of ours where that is not set. They may be the hosted server's own, so they stay."""
 
-RESERVED: Final = ("REDIS_URL", "REDIS_PASSWORD")
-"""Variables this version does not use; the hosted server's own may have these names, so they are let through."""
-
-SECRET_NAMES: Final = frozenset({entry.name for entry in TABLE.values() if entry.is_secret} | {"REDIS_PASSWORD"})
+SECRET_NAMES: Final = frozenset(entry.name for entry in TABLE.values() if entry.is_secret)

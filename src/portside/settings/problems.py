@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 
 from portside.errors import Problem
 from portside.settings.entry import Entry
-from portside.settings.model import DATABASE, RESERVED, SECRET_NAMES, TABLE, Settings
+from portside.settings.model import ALIASES, SECRET_NAMES, TABLE, Settings
 
 _PREFIXES: Final = ("MCP_", "PORTSIDE_")
 _NAMES: Final = tuple(entry.name for entry in TABLE.values())
 _KEYS: Final = tuple(entry.key for entry in TABLE.values())
 _FILES: Final = tuple(f"{name}_FILE" for name in SECRET_NAMES)
-_KNOWN: Final = frozenset((*_NAMES, *_FILES, *RESERVED, DATABASE))
-# The hosted server's own DATABASE_URI is no near miss: nothing of ours is lost when a reserved name is misspelt.
-_MEANT: Final = tuple(sorted(name for name in _KNOWN if name.removesuffix("_FILE") not in (*RESERVED, DATABASE)))
+_KNOWN: Final = frozenset((*_NAMES, *_FILES, *ALIASES))
+# The hosted server's own DATABASE_URI is no near miss.
+_MEANT: Final = tuple(sorted(name for name in _KNOWN if name.removesuffix("_FILE") not in (*ALIASES, "REDIS_PASSWORD")))
 _OTHERS: Final = frozenset({"SERVER_IP"})
 """Names of other software that are one letter away from ours."""
 
@@ -131,6 +131,7 @@ def incomplete(settings: Settings, origins: Mapping[str, str], doubted: Collecti
             "PORTSIDE_AUTH_ISSUERS",
         ),
         ("audit", settings.audit != "off" and settings.audit_key_path is None, "PORTSIDE_AUDIT_KEY_PATH"),
+        ("redis_url", settings.redis_url is not None and not settings.encryption_keys, "ENCRYPTION_KEY"),
         ("audit_arguments", settings.audit_arguments == "hashed" and not settings.encryption_keys, "ENCRYPTION_KEY"),
     ]
     for name, is_missing, what in needed:
@@ -147,11 +148,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def notices(environ: Mapping[str, str]) -> list[str]:
-    """Return what is set and not used, in words for the start banner."""
-    return [f"{name} is set; this version of portside does not use it" for name in RESERVED if environ.get(name)]
 
 
 def _meant(name: str) -> str | None:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from portside.settings import types
-from portside.settings.entry import COUNT, MILLIS, SWITCH, Lower, setting
-from portside.settings.types import Count, Keys, Millis, SecretText, Switch, ToolCounts, Urls, Words
+from portside.settings.entry import COUNT, MILLIS, SIZE, SWITCH, Lower, setting
+from portside.settings.types import Count, Keys, Millis, SecretText, Size, Switch, ToolCounts, Urls, Words
 
 Url = Annotated[str, Field(pattern=types.URL)]
 _URL = "a URL such as https://login.example.com"
@@ -151,6 +151,27 @@ class Protection(BaseModel):
         "Where keys and the audit log are kept; DATABASE_URL if not said, else a SQLite file in the data folder.",
         "postgresql://user:password@host/database or sqlite:///path/to/file.db",
         secret=True,
+    )
+
+    # -- ledger ---------------------------------------------------------------------------------
+    ledger: Annotated[Literal["state", "records"], Lower] = setting(
+        "state",
+        "PORTSIDE_LEDGER",
+        "ledger.keep_in",
+        "Where the outcomes of calls with an idempotency key are kept: with the state replicas share, or in the "
+        "database, where they outlive it.",
+        "state or records",
+    )
+    ledger_ttl_ms: Millis = setting(
+        86_400_000, "PORTSIDE_LEDGER_TTL_MS", "ledger.ttl_ms", "How long an outcome is kept.", MILLIS, unit="ms"
+    )
+    max_ledger_bytes: Size = setting(
+        1024**2,
+        "PORTSIDE_MAX_LEDGER_BYTES",
+        "ledger.max_bytes",
+        "Largest outcome that is kept; a call asked for again is told that its result was larger.",
+        SIZE,
+        unit="bytes",
     )
 
     # -- audit ----------------------------------------------------------------------------------

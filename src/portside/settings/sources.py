@@ -16,19 +16,18 @@ from pydantic import ValidationError
 
 from portside.errors import Problem, SettingsInvalid
 from portside.settings import problems
-from portside.settings.model import DATABASE, SECRET_NAMES, TABLE, Settings
+from portside.settings.model import ALIASES, SECRET_NAMES, TABLE, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings in force, where each came from, and what a person should know about them.
+    """The settings in force, and where each came from.
 
     `scopes` is the table of that name in portside.toml as it stands there: rules, not settings.
     """
 
     settings: Settings
     origins: Mapping[str, str]
-    notices: tuple[str, ...]
     scopes: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -72,13 +71,14 @@ def load(environ: Mapping[str, str], *, file: Path | None = None, flags: Mapping
         reading.problems.extend(reading.exposed)
     if reading.problems:
         raise SettingsInvalid(tuple(reading.problems))
-    return Loaded(settings, origins, tuple(problems.notices(environ)), reading.scopes)
+    return Loaded(settings, origins, reading.scopes)
 
 
 def scrub(environ: MutableMapping[str, str]) -> None:
     """Remove our secrets, so that neither the hosted code nor its children inherit them.
 
-    REDIS_PASSWORD stays where it is not ours to use: the hosted server may need its own.
+    What the hosted server may have under the same name stays: DATABASE_URL, REDIS_URL and REDIS_PASSWORD. Whoever wants
+    to keep these from it gives us PORTSIDE_DATABASE_URL and PORTSIDE_REDIS_URL.
     """
     for name in SECRET_NAMES - {"REDIS_PASSWORD"}:
         environ.pop(name, None)
@@ -152,8 +152,9 @@ def _read_environment(environ: Mapping[str, str], reading: _Reading) -> None:
                 reading.values[attribute] = _Raw(content, f"secret file {path}")
         elif value is not None:
             reading.values[attribute] = _Raw(value, f"environment {entry.name}")
-    if "database_url" not in reading.values and environ.get(DATABASE):
-        reading.values["database_url"] = _Raw(environ[DATABASE], f"environment {DATABASE}")
+    for name, attribute in ALIASES.items():
+        if attribute not in reading.values and environ.get(name):
+            reading.values[attribute] = _Raw(environ[name], f"environment {name}")
 
 
 def _may_be_empty(attribute: str) -> bool:

@@ -21,6 +21,9 @@ SERVER_GONE: Final = -31005
 TOO_MANY: Final = -31006
 NOT_ALLOWED: Final = -31007
 NOT_RECORDED: Final = -31008
+OUTCOME_UNKNOWN: Final = -31009
+STATE_AWAY: Final = -31010
+KEY_REUSED: Final = -31011
 """Our own codes lie outside -32768..-32000, which JSON-RPC and MCP reserve (MCP 2026-07-28, Basic, Error Codes)."""
 
 HTTP_STATUS: Final[Mapping[int, int]] = MappingProxyType(
@@ -36,6 +39,8 @@ HTTP_STATUS: Final[Mapping[int, int]] = MappingProxyType(
         TOO_MANY: 429,
         NOT_ALLOWED: 403,
         NOT_RECORDED: 503,
+        STATE_AWAY: 503,
+        KEY_REUSED: 422,
     }
 )
 """Status of a modern answer that is this error; every other code rides on 200."""

@@ -36,8 +36,16 @@ class StdioHost:
         """What the command answered when it was asked who it is."""
         found = self._found
         if found is None:
-            return Description(self.spec.name, self._family, "", (), is_foreign=True)
-        return Description(found.name, self._family, found.version, found.eras, notices=found.notices, is_foreign=True)
+            return Description(self.spec.name, self._family, "", (), is_foreign=True, is_single=True)
+        return Description(
+            found.name,
+            self._family,
+            found.version,
+            found.eras,
+            notices=found.notices,
+            is_foreign=True,
+            is_single=True,
+        )
 
     @property
     def routes(self) -> Sequence[Any]:

@@ -78,6 +78,7 @@ class UpstreamHost:
             found.eras,
             notices=self._notices,
             is_foreign=self._is_foreign,
+            is_single=not self._is_foreign,
         )
 
     @property

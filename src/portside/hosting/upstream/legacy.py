@@ -5,7 +5,7 @@ import logging
 from typing import Any, Final, cast
 
 from portside.errors import HostGone
-from portside.hosting.base import Back, Call
+from portside.hosting.base import MOVING, Back, Call
 from portside.hosting.http.transport import Response
 from portside.hosting.upstream import streams as upstream_streams
 from portside.hosting.upstream.calls import Calls, RunningCall
@@ -17,7 +17,8 @@ from portside.hosting.upstream.questions import Questions
 from portside.hosting.upstream.session import RemoteSession, is_answer
 from portside.wire import message, refusal
 from portside.wire.message import Message
-from portside.wire.session import SessionRecord
+from portside.wire.session import META_UPSTREAM, SessionRecord
+from portside.wire.translate import members
 
 _log = logging.getLogger("portside.hosting")
 
@@ -33,6 +34,7 @@ class LegacyLink:
         self._back = back
         self._calls = Calls()
         self._known = Remembered.of(record)
+        self._adopted = record.upstream
         self._renewing = asyncio.Lock()
         self._questions = Questions(self._session)
         self._standalone = upstream_streams.Standalone(self._session, self._take_alone)
@@ -69,6 +71,9 @@ class LegacyLink:
             return
         is_opening = message.method == "notifications/initialized"
         self._known.is_initialized |= is_opening
+        if is_opening and self._adopted is not None:
+            self._standalone.open(call)  # told long ago, when the session was another replica's
+            return
         try:
             await self._session.tell(sent, call)
         except HostGone as error:
@@ -86,6 +91,8 @@ class LegacyLink:
         self._is_closed = True
         self._standalone.close()
         self._questions.close()
+        if MOVING.get():
+            return  # whoever goes on with it has the upstream's own id for it
         try:
             async with asyncio.timeout(CLOSE_S):
                 if self._telling:
@@ -101,7 +108,16 @@ class LegacyLink:
 
     async def _shake_hands(self, asked: Message, call: Call) -> Message:
         self._known.initialize = dict(asked.params or {})
-        return await self._session.initialize(message.request(self._calls.next_id(), "initialize", asked.params), call)
+        if self._adopted is not None:
+            # The upstream keeps the session, whoever asks; where it has forgotten it, the first call makes a new one.
+            revision = {"protocolVersion": self._known.initialize.get("protocolVersion")}
+            self._session.adopt(self._adopted.encode("ascii"), revision)
+            return message.response(asked.id, {**revision, "capabilities": {}, "serverInfo": {}})
+        reply = await self._session.initialize(message.request(self._calls.next_id(), "initialize", asked.params), call)
+        if reply.result is None or self._session.id is None:
+            return reply
+        meta = {**members(reply.result.get("_meta")), META_UPSTREAM: self._session.id.decode("ascii")}
+        return message.response(asked.id, {**reply.result, "_meta": meta})
 
     async def _run(self, asked: Message, back: Back, call: Call) -> Message:
         running = self._calls.begin(asked, back, Questions(self._session))

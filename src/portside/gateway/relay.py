@@ -1,0 +1,260 @@
+"""Requests that belong to another replica: carried there as letters, and their responses back."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, cast
+
+from portside.errors import MailboxFull, StateUnavailable
+from portside.gateway.http import Incoming, Outgoing
+from portside.gateway.letters import Ask, Caller, Gone, Head, Letter, Part, Post, Taken, Told
+from portside.gateway.presence import Presence
+from portside.gateway.relayed import RelayedOut
+from portside.observe.record import Outcome, Record
+from portside.state.base import Mailbox
+
+LETTER_MS: Final = 30_000
+WAIT_MS: Final = 1000
+LOOK_S: Final = 0.25
+"""How often somebody who waits for another replica looks whether it lives."""
+
+_log = logging.getLogger("portside.gateway")
+
+Answer = Callable[[Incoming, Outgoing], Awaitable[None]]
+
+
+class ReplicaLost(Exception):
+    """The other replica is gone, or cannot be reached, and its response had not begun.
+
+    `is_untouched` where it never read the request: then nothing of it was done, nor will be.
+    """
+
+    def __init__(self, message: str, *, is_untouched: bool = False) -> None:
+        super().__init__(message)
+        self.is_untouched = is_untouched
+
+
+class _Forwarded:
+    """One request that another replica answers: what came back and is still to be written."""
+
+    def __init__(self) -> None:
+        self.letters: asyncio.Queue[Head | Part | Told | Gone] = asyncio.Queue()
+
+
+class Relay:
+    """Carries requests to the replicas they belong to, and answers those that come here. Both ends of every relay.
+
+    `answer` answers a request as if it had come in here: it is admitted already.
+    """
+
+    def __init__(self, mailbox: Mailbox, presence: Presence, sealing: Sequence[bytes], answer: Answer) -> None:
+        self._mailbox = mailbox
+        self._presence = presence
+        self._post = Post(presence.holder, sealing)
+        self._answer = answer
+        self._forwarded: dict[str, _Forwarded] = {}
+        self._answering: dict[str, RelayedOut] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reading: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begin to read letters."""
+        self._reading = asyncio.create_task(self._read(), name="relay")
+
+    async def close(self) -> None:
+        """Stop reading, and end what is being answered for others. May be called twice."""
+        if self._reading is None:
+            return
+        reading, self._reading = self._reading, None
+        for task in (reading, *self._tasks):
+            task.cancel()
+        await asyncio.wait([reading, *self._tasks])
+        try:
+            await self._mailbox.drop(self._presence.holder)
+        except StateUnavailable as error:
+            _log.info("letters to this replica are left to expire: %s", error.message)
+
+    async def answered(self) -> None:
+        """Return once nothing is being answered for others."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # -- asking another replica -----------------------------------------------------------------
+
+    async def forward(self, incoming: Incoming, out: Outgoing, *, to: str) -> None:
+        """Have a request answered by another replica. Raises ReplicaLost where nothing has been written yet."""
+        exchange = secrets.token_hex(16)
+        forwarded = self._forwarded[exchange] = _Forwarded()
+        watch = asyncio.create_task(self._watch_client(out, exchange, to), name="relay-client")
+        try:
+            (sent,) = await self._send(to, [_ask(exchange, incoming)])
+            if not await self._write(forwarded, exchange, incoming, out, to):
+                is_untouched = await self._mailbox.take_back(to, sent)
+                raise ReplicaLost("it does not live any more, or broke off", is_untouched=is_untouched)
+        except MailboxFull as error:
+            raise ReplicaLost(error.message, is_untouched=True) from error
+        except StateUnavailable as error:
+            raise ReplicaLost(error.message) from error
+        finally:
+            watch.cancel()
+            self._forwarded.pop(exchange, None)
+
+    async def _write(self, forwarded: _Forwarded, exchange: str, incoming: Incoming, out: Outgoing, to: str) -> bool:
+        """Write the response as it comes, up to its end; one that breaks off is broken off. False where none began."""
+        is_begun, number = False, -1
+        while True:
+            letter = await self._next(forwarded, to)
+            if isinstance(letter, Part) and (letter.number != number + 1 or not is_begun):
+                letter = None
+            if letter is None or isinstance(letter, Gone):
+                if is_begun:
+                    # A stream that ends early is resumed by its client, at whoever goes on with the session.
+                    await out.write(b"", more=False)
+                return is_begun
+            if isinstance(letter, Told):
+                _note(incoming.record, letter)
+            elif isinstance(letter, Head):
+                is_begun = True
+                incoming.record.stream = _is_stream(letter)
+                if incoming.record.stream:
+                    incoming.release()
+                await out.start(letter.status, letter.headers)
+            else:
+                number = letter.number
+                await out.write(letter.body, more=letter.more)
+                if not letter.more:
+                    return True
+                if letter.body:
+                    await self._try_send(to, Taken(exchange, number))
+
+    async def _next(self, forwarded: _Forwarded, to: str) -> Head | Part | Told | Gone | None:
+        """Return the next letter of a response; None once its replica is known to be lost."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    return await forwarded.letters.get()
+            except TimeoutError:
+                pass
+            try:
+                if not await self._presence.lives(to):
+                    # What it sent before it went may just have come.
+                    return None if forwarded.letters.empty() else forwarded.letters.get_nowait()
+            except StateUnavailable:
+                # Nobody can say; letters would not come either, and once they can, it is asked again.
+                continue
+
+    async def _watch_client(self, out: Outgoing, exchange: str, to: str) -> None:
+        await out.gone()
+        await self._try_send(to, Gone(exchange))
+
+    # -- answering for another replica ----------------------------------------------------------
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                letters = await self._mailbox.receive(self._presence.holder, wait_ms=WAIT_MS)
+            except StateUnavailable as error:
+                _log.debug("letters cannot be read now: %s", error.message)
+                await asyncio.sleep(LOOK_S)
+                continue
+            for sealed in letters:
+                opened = self._post.open(sealed)
+                if opened is not None:
+                    self._take(*opened)
+
+    def _take(self, sender: str, letter: Letter) -> None:
+        if isinstance(letter, Ask):
+            task = asyncio.create_task(self._serve(sender, letter), name="relayed")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif isinstance(letter, Taken):
+            answering = self._answering.get(letter.exchange)
+            if answering is not None and answering.reader == sender:
+                answering.take(letter.number)
+        elif letter.exchange in self._forwarded:
+            self._forwarded[letter.exchange].letters.put_nowait(letter)
+        elif isinstance(letter, Gone) and letter.exchange in self._answering:
+            answering = self._answering[letter.exchange]
+            if answering.reader == sender:
+                answering.leave()
+
+    async def _serve(self, sender: str, asked: Ask) -> None:
+        record = Record(request_id=asked.request_id, method=asked.method, principal=asked.principal)
+        incoming = Incoming(
+            method=asked.method,
+            headers=dict(asked.headers),
+            raw_headers=asked.headers,
+            body=asked.body,
+            record=record,
+            client=asked.client,
+            scheme=asked.scheme,
+            path=asked.path,
+            principal=asked.principal,
+            identity=asked.identity.principal() if asked.identity is not None else None,
+        )
+        out = RelayedOut(asked.exchange, sender, record, self._send)
+        self._answering[asked.exchange] = out
+        watch = asyncio.create_task(self._watch_reader(out), name="relay-reader")
+        try:
+            await self._answer(incoming, out)
+        except Exception:
+            _log.error("a relayed request broke", exc_info=True)
+        finally:
+            watch.cancel()
+            self._answering.pop(asked.exchange, None)
+            if not out.is_over:
+                await self._try_send(sender, Gone(asked.exchange))
+
+    async def _watch_reader(self, out: RelayedOut) -> None:
+        """Let the answer know when nobody can read it any more."""
+        while True:
+            await asyncio.sleep(LOOK_S * 4)
+            try:
+                if not await self._presence.lives(out.reader):
+                    out.leave()
+                    return
+            except StateUnavailable:
+                continue
+
+    # -- letters --------------------------------------------------------------------------------
+
+    async def _send(self, to: str, letters: Sequence[Letter]) -> Sequence[bytes]:
+        """Send letters in order; return them as they were sent. Raises StateUnavailable, MailboxFull."""
+        # One at a time to each reader: their numbers must arrive in order.
+        async with self._turns.setdefault(to, asyncio.Lock()):
+            sealed = [self._post.seal(to, one) for one in letters]
+            await self._mailbox.send(to, sealed, ttl_ms=LETTER_MS)
+            return sealed
+
+    async def _try_send(self, to: str, letter: Letter) -> None:
+        try:
+            await self._send(to, [letter])
+        except (StateUnavailable, MailboxFull) as error:
+            _log.debug("a letter could not be sent: %s", error.message)
+
+
+def _ask(exchange: str, incoming: Incoming) -> Ask:
+    return Ask(
+        exchange,
+        incoming.method,
+        list(incoming.raw_headers),
+        incoming.body,
+        incoming.client,
+        incoming.scheme,
+        incoming.path,
+        incoming.principal,
+        None if incoming.identity is None else Caller.of(incoming.identity),
+        incoming.record.request_id,
+    )
+
+
+def _note(record: Record, told: Told) -> None:
+    record.outcome = cast("Outcome", told.outcome)
+    record.error_code, record.error = told.error_code, told.error
+    record.revision = told.revision if told.revision is not None else record.revision
+
+
+def _is_stream(head: Head) -> bool:
+    return (b"content-type", b"text/event-stream") in head.headers

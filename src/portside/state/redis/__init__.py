@@ -1,0 +1,1 @@
+"""State on Redis or Valkey, shared by all replicas (docs/state.md)."""
