@@ -9,10 +9,10 @@ from mcp_types import ToolAnnotations
 
 from portside.gateway.options import Options
 from portside.wire import refusal
-from tests.gateway.replicas import replicas
 from tests.gateway.servers import Gate, Name, build
+from tests.gateway.severed import replicas
 from tests.gateway.test_suspended import accepted, asked, retry
-from tests.gateway.wired import Response, text
+from tests.gateway.wired import Client, Response, text
 
 pytestmark = pytest.mark.anyio
 
@@ -36,6 +36,23 @@ async def test_a_session_is_served_through_every_replica() -> None:
             answer = await replica.adopt(client).call("echo", {"text": "hi"}).until_over()
             assert text(answer.json) == "hi"
         assert [len(one.gateway.legacy.live) for one in (first, second, third)] == [1, 0, 0]
+
+
+async def test_the_first_request_after_the_handshake_decides_whose_a_session_is() -> None:
+    hello: dict[str, Any] = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "t", "version": "1"},
+    }
+    async with replicas(build(), build()) as (first, second):
+        body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}
+        opened = await first.clients.send("POST", body).until_over()
+        client = Client(second.clients, opened.headers[b"mcp-session-id"], "2025-11-25", None)
+        told = await client.post({"jsonrpc": "2.0", "method": "notifications/initialized"}).until_over()
+        answer = await client.call("echo", {"text": "hi"}).until_over()
+        assert (told.status, text(answer.json)) == (202, "hi")
+        assert (len(first.gateway.legacy.live), len(second.gateway.legacy.live)) == (0, 1)
+        assert answer.headers[b"mcp-session-id"] == client.id
 
 
 async def test_a_relayed_answer_is_streamed_as_it_comes() -> None:

@@ -135,14 +135,13 @@ def _modern(call: Call) -> tuple[Call, dict[str, Any]]:
     capabilities = call.capabilities if is_modern else translate_legacy.modern_capabilities(call.capabilities)
     revision = call.revision if is_modern else revisions.LATEST_MODERN
     envelope = {classify.META_REVISION: revision, classify.META_CAPABILITIES: capabilities or {}}
-    if call.client_info is not None:
-        envelope[classify.META_CLIENT] = call.client_info
     listing = replace(
         call,
         era="modern",
         revision=revision,
         headers=(),
         capabilities=capabilities or {},
+        client_info=None,
         close_stream=None,
         close_standalone=None,
     )

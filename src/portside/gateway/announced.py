@@ -6,7 +6,7 @@ from types import CoroutineType
 from typing import Any, Final
 
 from portside.errors import NoBackChannel
-from portside.gateway.ears import Ear
+from portside.gateway.ears import CallEar, Ear
 from portside.gateway.news import Announcements
 from portside.hosting.base import Back, Call, Description, Host, Link
 from portside.wire import changes, methods
@@ -112,7 +112,7 @@ class AnnouncedSession:
 
     async def request(self, message: Message, back: Back, call: Call) -> Message:
         self._ear.caller = call.caller
-        reply = await self._link.request(message, back, call)
+        reply = await self._link.request(message, CallEar(self._ear, back), call)
         if message.method in methods.LEGACY_ONLY and reply.error is None:
             self._learn(message, reply)
         return reply

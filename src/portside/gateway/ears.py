@@ -51,17 +51,23 @@ class Ear:
         if message.method == ACKNOWLEDGED:
             await self._acknowledged(message)
             return
-        key = key_of(message)
-        if key is not None:
-            if not self._may_hear(key):
-                return
-            self._pending.pop(key, None)
-            self._heard(message, self)
-        await self._back.notify(message)
+        if self.admits(message):
+            await self._back.notify(message)
 
     async def request(self, message: Message) -> Message:
         """Pass on what the server asks."""
         return await self._back.request(message)
+
+    def admits(self, told: Message) -> bool:
+        """Take what the server is about to tell this listener by itself; False where it must not be told."""
+        key = key_of(told)
+        if key is None:
+            return True
+        if not self._may_hear(key):
+            return False
+        self._pending.pop(key, None)
+        self._heard(told, self)
+        return True
 
     def open(self) -> None:
         """Begin to tell: the listener knows by now that it listens."""
@@ -137,6 +143,25 @@ class Ear:
         if not self._meta:
             return told
         return message.notification(told.method, {**(told.params or {}), "_meta": self._meta})
+
+
+class CallEar:
+    """The channel back of one call of a listener: servers of the legacy era may announce on it as well."""
+
+    __slots__ = ("_back", "_ear")
+
+    def __init__(self, ear: Ear, back: Back) -> None:
+        self._ear = ear
+        self._back = back
+
+    async def notify(self, message: Message) -> None:
+        """Pass on what the server says during the call."""
+        if self._ear.admits(message):
+            await self._back.notify(message)
+
+    async def request(self, message: Message) -> Message:
+        """Pass on what the server asks."""
+        return await self._back.request(message)
 
 
 def every_key(wanted: dict[str, Any]) -> list[Key]:

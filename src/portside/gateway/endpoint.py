@@ -77,7 +77,9 @@ class Gateway:
     ) -> None:
         ticker = Ticker(WATCH_AFTER_S)
         self.presence = Presence(state.leases, holder, clock, is_shared=state.is_shared)
-        self.relay = Relay(state.mailbox, self.presence, secrets, self._answer_relayed) if state.is_shared else None
+        self.relay: Relay | None = None
+        if state.is_shared:
+            self.relay = Relay(state.mailbox, self.presence, secrets, self._answer_relayed, self._give_up)
         may_rerun = may_rerun or Annotations(link, clock).may_rerun
         calls = Calls(link, options, Seal(PURPOSE, secrets), ticker, holder)
         minted_by = foreign.minter(secrets)
@@ -165,6 +167,9 @@ class Gateway:
             await self._dispatch(incoming, out, None)
         except Refusal as refused:
             await refuse(out, incoming.record, refused)
+
+    async def _give_up(self, session: str) -> bool:
+        return await self.legacy.give_up(session)
 
     async def _dispatch(self, incoming: Incoming, out: Outgoing, guard: Guard | None) -> None:
         if incoming.method == "POST":

@@ -99,7 +99,21 @@ class Gone(msgspec.Struct, array_like=True, tag="gone"):
     exchange: str
 
 
-Letter = Ask | Head | Part | Told | Taken | Gone
+class Yield(msgspec.Struct, array_like=True, tag="yield"):
+    """The reader is asked to let go of a session that has not begun yet: its client's requests come to the sender."""
+
+    exchange: str
+    session: str
+
+
+class Yielded(msgspec.Struct, array_like=True, tag="yielded"):
+    """Whether it did."""
+
+    exchange: str
+    is_free: bool
+
+
+Letter = Ask | Head | Part | Told | Taken | Gone | Yield | Yielded
 
 
 class _Envelope(msgspec.Struct, array_like=True):

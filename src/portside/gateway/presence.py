@@ -8,10 +8,13 @@ from portside.clock import Clock
 from portside.errors import StateUnavailable
 from portside.state.base import Leases, life
 
-LIFE_MS: Final = 1500
+LIFE_MS: Final = 1200
 """How long others believe in a replica that says nothing: then what it owns may be taken over."""
 
-RENEW_S: Final = 0.4
+RENEW_S: Final = 0.3
+SEEN_S: Final = 0.15
+"""How long what was found out about another replica is believed."""
+
 MARGIN_S: Final = 0.2
 """How much earlier than everybody else a replica stops believing in itself."""
 
@@ -62,15 +65,15 @@ class Presence:
             _log.warning("the others learn of this replica's end only when its lease lapses: %s", error.message)
 
     async def lives(self, holder: str) -> bool:
-        """Say whether a replica lives, as of at most RENEW_S ago. Raises StateUnavailable."""
+        """Say whether a replica lives, as of at most SEEN_S ago. Raises StateUnavailable."""
         if holder == self.holder:
             return True
         now = self._clock.monotonic()
         asked, found = self._watched.get(holder, (float("-inf"), False))
-        if now - asked < RENEW_S:
+        if now - asked < SEEN_S:
             return found
         found = await self._leases.holder(life(holder)) is not None
-        self._watched = {name: seen for name, seen in self._watched.items() if now - seen[0] < RENEW_S}
+        self._watched = {name: seen for name, seen in self._watched.items() if now - seen[0] < SEEN_S}
         self._watched[holder] = now, found
         return found
 

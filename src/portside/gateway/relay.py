@@ -3,20 +3,22 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, cast
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, cast
 
 from portside.errors import MailboxFull, StateUnavailable
 from portside.gateway.http import Incoming, Outgoing
-from portside.gateway.letters import Ask, Caller, Gone, Head, Letter, Part, Post, Taken, Told
+from portside.gateway.letters import Ask, Caller, Gone, Head, Letter, Part, Post, Taken, Told, Yield, Yielded
 from portside.gateway.presence import Presence
 from portside.gateway.relayed import RelayedOut
 from portside.observe.record import Outcome, Record
 from portside.state.base import Mailbox
+from portside.wire import headers
 
 LETTER_MS: Final = 30_000
 WAIT_MS: Final = 1000
-LOOK_S: Final = 0.25
+YIELD_S: Final = 1.0
+LOOK_S: Final = 0.15
 """How often somebody who waits for another replica looks whether it lives."""
 
 _log = logging.getLogger("portside.gateway")
@@ -45,14 +47,24 @@ class _Forwarded:
 class Relay:
     """Carries requests to the replicas they belong to, and answers those that come here. Both ends of every relay.
 
-    `answer` answers a request as if it had come in here: it is admitted already.
+    `answer` answers a request as if it had come in here: it is admitted already. `give_up` lets go of a session where
+    that costs nothing, and says whether it did.
     """
 
-    def __init__(self, mailbox: Mailbox, presence: Presence, sealing: Sequence[bytes], answer: Answer) -> None:
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        presence: Presence,
+        sealing: Sequence[bytes],
+        answer: Answer,
+        give_up: Callable[[str], Awaitable[bool]],
+    ) -> None:
         self._mailbox = mailbox
         self._presence = presence
         self._post = Post(presence.holder, sealing)
         self._answer = answer
+        self._give_up = give_up
+        self._yielding: dict[str, asyncio.Future[bool]] = {}
         self._forwarded: dict[str, _Forwarded] = {}
         self._answering: dict[str, RelayedOut] = {}
         self._turns: dict[str, asyncio.Lock] = {}
@@ -101,6 +113,20 @@ class Relay:
             watch.cancel()
             self._forwarded.pop(exchange, None)
 
+    async def ask_to_yield(self, session: str, *, to: str) -> bool:
+        """Have another replica let go of a session; False where it does not, or says nothing for YIELD_S."""
+        exchange = secrets.token_hex(16)
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._yielding[exchange] = answer
+        try:
+            async with asyncio.timeout(YIELD_S):
+                await self._send(to, [Yield(exchange, session)])
+                return await answer
+        except (TimeoutError, StateUnavailable, MailboxFull):
+            return False
+        finally:
+            self._yielding.pop(exchange, None)
+
     async def _write(self, forwarded: _Forwarded, exchange: str, incoming: Incoming, out: Outgoing, to: str) -> bool:
         """Write the response as it comes, up to its end; one that breaks off is broken off. False where none began."""
         is_begun, number = False, -1
@@ -120,7 +146,8 @@ class Relay:
                 incoming.record.stream = _is_stream(letter)
                 if incoming.record.stream:
                     incoming.release()
-                await out.start(letter.status, letter.headers)
+                # Proxies learn from this header where a session is: not here.
+                await out.start(letter.status, [one for one in letter.headers if one[0] != headers.SESSION])
             else:
                 number = letter.number
                 await out.write(letter.body, more=letter.more)
@@ -166,9 +193,13 @@ class Relay:
 
     def _take(self, sender: str, letter: Letter) -> None:
         if isinstance(letter, Ask):
-            task = asyncio.create_task(self._serve(sender, letter), name="relayed")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._serve(sender, letter))
+        elif isinstance(letter, Yield):
+            self._begin(self._yield(sender, letter))
+        elif isinstance(letter, Yielded):
+            waiting = self._yielding.get(letter.exchange)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(letter.is_free)
         elif isinstance(letter, Taken):
             answering = self._answering.get(letter.exchange)
             if answering is not None and answering.reader == sender:
@@ -179,6 +210,14 @@ class Relay:
             answering = self._answering[letter.exchange]
             if answering.reader == sender:
                 answering.leave()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="relayed")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _yield(self, sender: str, asked: Yield) -> None:
+        await self._try_send(sender, Yielded(asked.exchange, await self._give_up(asked.session)))
 
     async def _serve(self, sender: str, asked: Ask) -> None:
         record = Record(request_id=asked.request_id, method=asked.method, principal=asked.principal)

@@ -18,7 +18,7 @@ from portside.gateway.ticker import Ticker
 from portside.gateway.unanswered import Unanswered
 from portside.hosting.base import MOVING, Back, Call, Link
 from portside.state.base import Streams
-from portside.wire import message, methods, refusal, revisions, sse, translate
+from portside.wire import headers, message, methods, refusal, revisions, sse, translate
 from portside.wire.message import Id, Message
 from portside.wire.refusal import Refusal
 from portside.wire.session import SessionRecord, learnt
@@ -174,6 +174,8 @@ class Session:
             channel=channel,
             is_primed=revisions.is_primed(self.record.revision),
             note=self._noting(asked, call),
+            # A proxy that has learnt where the session was learns where it is.
+            headers=[(headers.SESSION, self.record.id.encode())] if self.ownership.epoch > 1 else (),
         )
         call.close_stream = answer.close_stream
         call.close_standalone = self._close_standalone

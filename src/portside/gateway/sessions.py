@@ -305,9 +305,23 @@ class LegacySessions:
         if live is not None:
             incoming.record.session, incoming.record.revision = live.hash, live.record.revision
             return live
-        if await self._owners.is_elsewhere(held, sent):
+        if await self._owners.is_elsewhere(held, sent) and not await self._is_yielded(held):
             return held.owner
         return await self._take_over(held, incoming, sent)
+
+    async def _is_yielded(self, held: Held) -> bool:
+        """Have a session that has not begun come here: whatever brought its client here may bring it here again."""
+        if held.record.is_initialized or self._relay is None:
+            return False
+        return await self._relay.ask_to_yield(held.record.id, to=held.owner)
+
+    async def give_up(self, id_: str) -> bool:
+        """Let go of a session of ours that has not begun; say whether that was done."""
+        session = self.live.get(id_)
+        if session is None or session.record.is_initialized or session.is_busy or session.ownership.epoch == 0:
+            return False
+        await self._let_go(session)
+        return True
 
     async def _take_over(self, held: Held, incoming: Incoming, sent: Message) -> Session | None:
         """Make the session ours; whoever asks for it meanwhile waits for the same."""

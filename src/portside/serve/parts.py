@@ -1,7 +1,7 @@
 """What protects the hosted server: opened before it, closed after it, in order."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -27,12 +27,14 @@ from portside.records import address
 from portside.serve.identity import Identity, identity
 from portside.settings.model import Settings
 from portside.settings.sources import Loaded
-from portside.state.base import Counters
+from portside.state.base import Counters, Limit, Verdict
 from portside.state.bounds import Bounds
-from portside.state.connect import State, memory_state
+from portside.state.connect import State, memory_state, redis_state
 from portside.state.counters import MemoryCounters
+from portside.state.degraded import DegradedCounters
 
 _IDLE_MARGIN_MS: Final = 120_000
+_REACH_S: Final = 0.2
 
 
 class Parts:
@@ -47,8 +49,14 @@ class Parts:
         self._writer: Writer | None = None
         self._records_ping: Callable[[], Awaitable[None]] | None = None
         self.identity: Identity | None = identity(settings, loaded.scopes, clock)
-        self.counters: Counters = MemoryCounters(clock)
         self._state: State | None = None
+        self.counters: Counters = MemoryCounters(clock)
+        self._degraded: DegradedCounters | None = None
+        if settings.redis_url is not None:
+            shared = _Late(lambda: self.state.counters)
+            self._degraded = DegradedCounters(shared, self.counters, lambda: settings.replicas)
+            self.counters = self._degraded
+        self.waiting_for = ""
         self.tls = _tls(loaded)
         self._arguments = _arguments(loaded)
 
@@ -101,6 +109,9 @@ class Parts:
             found.append(health.Check("database", self._probe_records, is_critical=True))
         if self.identity is not None and self.identity.remote:
             found.append(health.Check("issuers", self._probe_issuers, is_critical=True))
+        if self._settings.redis_url is not None:
+            # Not critical: without it, what needs no session goes on, and a replica taken out would serve nobody.
+            found.append(health.Check("redis", self._probe_state, is_critical=False))
         if self._settings.audit != "off":
             is_closed = self._settings.audit_mode == "closed"
             found.append(health.Check("audit", self._probe_audit, is_critical=is_closed))
@@ -124,7 +135,7 @@ class Parts:
                 self._stack.push_async_callback(found.introspector.close)
         if self.tls is not None:
             await self._background(self.tls.watch())
-        self._state = await self._stack.enter_async_context(memory_state(self._clock, _bounds(self._settings)))
+        self._state = await self._open_state()
         sink: Sink | None = None
         if self._needs_records:
             sink = await self._open_records()
@@ -132,6 +143,34 @@ class Parts:
             sink = FileSink(self._settings.audit_dir or self._settings.data_dir / "audit")
         if sink is not None and self._settings.audit != "off":
             await self._open_audit(sink)
+
+    async def _open_state(self) -> State:
+        """Return what replicas share, once it can be reached; a server that is away is waited for."""
+        settings = self._settings
+        if settings.redis_url is None:
+            return await self._stack.enter_async_context(memory_state(self._clock, _bounds(settings)))
+        try:
+            state = await self._stack.enter_async_context(
+                redis_state(
+                    settings.redis_url.reveal().decode(),
+                    settings.redis_password,
+                    [key.reveal() for key in settings.encryption_keys],
+                    bounds=_bounds(settings),
+                    prefix=settings.redis_prefix,
+                    deadline_ms=settings.redis_timeout_ms,
+                )
+            )
+        except ValueError as error:
+            raise SettingsInvalid((Problem("PORTSIDE_REDIS_URL", str(error), self._origins["redis_url"]),)) from error
+        while True:
+            try:
+                await state.ping()
+            except StateUnavailable as error:
+                self.waiting_for = error.message
+                await asyncio.sleep(_REACH_S)
+            else:
+                self.waiting_for = ""
+                return state
 
     async def close(self) -> None:
         """Close everything that is open. May be called twice."""
@@ -188,6 +227,14 @@ class Parts:
             return health.Finding("unhealthy", {"error": error.message})
         return health.Finding("healthy")
 
+    async def _probe_state(self) -> health.Finding:
+        limits = "each replica on its own" if self._degraded is not None and self._degraded.is_degraded else "shared"
+        try:
+            await self.state.ping()
+        except StateUnavailable as error:
+            return health.Finding("unhealthy", {"error": error.message, "limits": limits})
+        return health.Finding("healthy", {"limits": limits})
+
     async def _probe_issuers(self) -> health.Finding:
         remote: Mapping[str, RemoteKeys] = self.identity.remote if self.identity is not None else {}
         failed = {issuer: keys_.failure for issuer, keys_ in remote.items() if keys_.failure is not None}
@@ -198,6 +245,16 @@ class Parts:
     async def _probe_audit(self) -> health.Finding:
         failure = "not open yet" if self._writer is None else self._writer.failure
         return health.Finding("healthy") if failure is None else health.Finding("unhealthy", {"error": failure})
+
+
+class _Late:
+    """Counters that are found when they are first needed: requests are counted before everything is open."""
+
+    def __init__(self, find: Callable[[], Counters]) -> None:
+        self._find = find
+
+    async def hit(self, limits: Sequence[Limit], *, cost: int = 1) -> Verdict:
+        return await self._find().hit(limits, cost=cost)
 
 
 def records_url(settings: Settings) -> str:

@@ -65,7 +65,7 @@ class Server(uvicorn.Server):
                 sock=sock,
                 ssl=self.config.ssl,
                 backlog=self.config.backlog,
-                ssl_handshake_timeout=None,
+                ssl_handshake_timeout=limit_s,
             )
             for sock in sockets or ()
         ]

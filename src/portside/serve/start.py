@@ -147,7 +147,8 @@ class Process:
             self._fail(
                 StartFailed(
                     f"{self._target.text!r} was not ready after {settings.start_timeout_ms / 1000:g} s: "
-                    f"still in {self._readiness.reason}",
+                    f"still in {self._readiness.reason}"
+                    + (f" ({self._parts.waiting_for})" if self._parts.waiting_for else ""),
                     hint="see what it waits for, or raise PORTSIDE_START_TIMEOUT_MS",
                 )
             )
@@ -161,7 +162,7 @@ class Process:
 
     async def _open_hosted(self) -> None:
         settings, readiness = self._settings, self._readiness
-        readiness.reason = "opening the records and the audit log"
+        readiness.reason = "opening shared state, the records and the audit log"
         await self._parts.open()
         is_imported = build.runs_user_code(self._target, settings)
         readiness.reason = "importing the module" if is_imported else "preparing"
