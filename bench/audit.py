@@ -1,6 +1,7 @@
 """What the audit log costs: records put on record a second, what that adds to a call, records verified a second.
 
-`python bench/audit.py [--records N] [--folder FOLDER]`: the folder's disk is what is measured.
+`python bench/audit.py [--records N] [--folder FOLDER | --database URL]`: the folder's disk is what is measured, or an
+empty database with our tables, as `portside db upgrade` makes them.
 """
 
 import argparse
@@ -15,11 +16,16 @@ from failure import BenchFailure
 
 from portside.audit import keys, verify
 from portside.audit.arguments import ArgumentPolicy
+from portside.audit.base import Sink
 from portside.audit.event import Event, What, Who
 from portside.audit.sinks import files
+from portside.audit.sinks import records as stored
 from portside.audit.sinks.file import FileSink
+from portside.audit.sinks.records import RecordsSink
 from portside.audit.writer import Writer
 from portside.clock import SystemClock
+from portside.records.connect import open_records
+from portside.secret import Secret
 
 CALLERS = 64
 PACED_PER_S = 500
@@ -30,19 +36,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=50_000)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--database")
     arguments = parser.parse_args()
+    if arguments.database is not None:
+        asyncio.run(measure_database(arguments.database, arguments.records))
+        return
     folder = Path(tempfile.mkdtemp(prefix="audit-bench-", dir=arguments.folder))
     try:
         signer = keys.create(folder / "key", time_us=0)
-        asyncio.run(measure_writing(folder / "log", signer, arguments.records))
+        asyncio.run(measure_writing(FileSink(folder / "log"), signer, arguments.records))
         measure_verification(folder / "log", signer)
     finally:
         shutil.rmtree(folder)
 
 
-async def measure_writing(folder: Path, signer: keys.Signer, records: int) -> None:
+async def measure_database(url: str, records: int) -> None:
+    """Print the same of a database, and how fast its log is read and verified."""
+    signer = keys.Signer(Secret(bytes(32)))
+    async with open_records(url) as store:
+        await measure_writing(RecordsSink(store.audit), signer, records)
+        verification, begun = verify.Verification([signer.public]), time.perf_counter()
+        async for row in stored.read(store.audit):
+            verification.feed(row)
+        report = verification.finish()
+        elapsed = time.perf_counter() - begun
+    if not report.is_sound:
+        raise BenchFailure(f"the log is not sound: {report.findings[0]}")
+    print(f"verify: {report.rows / elapsed:,.0f} records/s ({report.rows:,} records)")
+
+
+async def measure_writing(sink: Sink, signer: keys.Signer, records: int) -> None:
     """Print the rate with many callers at once, then what one append takes at a moderate rate."""
-    async with Writer(FileSink(folder), signer, server_id="bench", clock=SystemClock()) as writer:
+    async with Writer(sink, signer, server_id="bench", clock=SystemClock()) as writer:
         policy = ArgumentPolicy("redacted")
         begun = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:

@@ -213,7 +213,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, u
 def postgres(*, max_connections: int = 50) -> Generator[Postgres]:
     """Run a PostgreSQL server for the block. Skips the calling test where it is not installed."""
     require("postgres", _postgres_folder())
-    with _folder("portside-postgres-") as folder:
+    with scratch("portside-postgres-") as folder:
         server = Postgres(folder, max_connections=max_connections)
         server.create()
         try:
@@ -229,7 +229,7 @@ def pgbouncer(server: Postgres) -> Generator[int]:
     program = require("pgbouncer")
     user = _unprivileged()
     port = free_port()
-    with _folder("portside-pgbouncer-") as folder:
+    with scratch("portside-pgbouncer-") as folder:
         (folder / "users").write_text(f'"portside" "{_PASSWORD}"\n', encoding="ascii")
         settings = {
             "listen_addr": "127.0.0.1",
@@ -255,7 +255,7 @@ def pgbouncer(server: Postgres) -> Generator[int]:
 
 
 @contextmanager
-def _folder(prefix: str) -> Generator[Path]:
+def scratch(prefix: str) -> Generator[Path]:
     """A folder that an unprivileged server can reach, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
     try:

@@ -130,17 +130,36 @@ def test_commands_in_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"\bmake ([a-z]+)", code):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
-    for words in re.findall(r"\bportside((?: [a-z]+)+)", code):
-        assert is_command(words.split()), f"portside{words}"
+    for words in commands_in(code):
+        assert is_command(words.split()), f"portside {words}"
     for script in re.findall(r"\b(?:examples|tests|bench)/[\w/.-]+\.py", text):
         assert (ROOT / script).exists(), script
 
 
 @pytest.mark.parametrize(
-    ("line", "found"), [("serve server.py", True), ("settings show", True), ("settings sing", False), ("dance", False)]
+    ("line", "found"),
+    [
+        ("serve server.py", True),
+        ("settings show", True),
+        ("settings sing", False),
+        ("dance", False),
+        ("audit init-key", True),
+        ("audit init", False),
+    ],
 )
 def test_a_command_that_does_not_exist_is_found(line: str, found: bool) -> None:
     assert is_command(line.split()) is found
+
+
+def test_a_commands_name_is_read_with_its_hyphens_and_without_what_follows() -> None:
+    text = "portside audit init-key /etc/audit.key\n$ portside settings show --json | portside-like thing"
+    assert list(commands_in(text)) == ["audit init-key", "settings show"]
+
+
+def commands_in(code: str) -> Iterator[str]:
+    """Yield the words after `portside` that may name a command, line by line."""
+    for match in re.finditer(r"(?<![\w./-])portside((?: [a-z]+(?:-[a-z]+)*(?![\w./:=-]))+)", code):
+        yield match[1].strip()
 
 
 def code_of(markdown: str) -> list[str]:

@@ -48,6 +48,11 @@ def test_redacted_masks_names_and_values_that_look_secret() -> None:
     }
 
 
+def test_redacted_masks_secrets_wherever_they_stand() -> None:
+    given = {"url": "postgresql://ann:hunter2@db/x", "psk_0123abcd_" + "A" * 49: 1, "note": "see Basic usage"}
+    assert kept(ArgumentPolicy("redacted"), given) == {"url": "********", "********": 1, "note": "see Basic usage"}
+
+
 @pytest.mark.parametrize("path", ["/nested/*/body", "/nested/0/body", "send_mail:/nested/*/body", "/nested/*/*"])
 def test_redacted_masks_the_paths_that_were_named(path: str) -> None:
     assert kept(ArgumentPolicy("redacted", paths=(path,)))["nested"][0]["body"] == "********"

@@ -81,15 +81,35 @@ def test_members_of_a_newer_version_are_passed_over() -> None:
 def test_a_requests_record_becomes_its_event() -> None:
     record = Record(request_id="r-1", client="203.0.113.7", rpc_method="tools/call", name="send_mail", era="modern")
     record.outcome, record.error_code, record.duration_s, record.session = "error", -32602, 0.0015, "5e55"
-    assert event.of_request(record, who=Who(id="alice", kind="jwt"), arguments=None) == Event(
+    record.principal, record.status = "jwt:0a1b", 200
+    assert event.of_request(record) == Event(
         kind="call",
-        who=Who(id="alice", kind="jwt"),
+        who=Who(id="jwt:0a1b", kind="jwt"),
         origin="203.0.113.7",
         what=What(method="tools/call", name="send_mail", era="modern", request="r-1", session="5e55"),
         outcome="error",
         code=-32602,
         duration_us=1500,
+        details={"status": 200},
     )
+
+
+def test_a_call_about_to_be_made_says_who_asks_for_what() -> None:
+    record = Record(request_id="r-1", principal="key:abcd", rpc_method="tools/call")
+    found = event.of_start(record, method="tools/call", name="send_mail", arguments=None)
+    assert found == Event(
+        kind="call",
+        outcome="started",
+        who=Who(id="key:abcd", kind="key"),
+        what=What(method="tools/call", name="send_mail", request="r-1"),
+    )
+
+
+def test_a_secret_in_the_place_of_a_name_is_not_put_on_record() -> None:
+    """Also one that would be cut: the end of what is kept may not be the beginning of a secret."""
+    uri = f"https://x.example/{'x' * (event.TEXT_LIMIT - 25)}?key=psk_{'a' * 60}"
+    for made in (event.of_request(Record(name=uri)), event.of_start(Record(), method="m", name=uri, arguments=None)):
+        assert b"psk_" not in event.encode(made)
 
 
 def test_what_is_no_event_is_refused() -> None:

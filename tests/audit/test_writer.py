@@ -9,7 +9,7 @@ import pytest
 from portside.audit import chain
 from portside.audit.base import AuditUnavailable, Stored
 from portside.audit.tail import RETRY_S
-from portside.audit.writer import Writer
+from portside.audit.writer import BUSY, Writer
 from portside.clock import ManualClock
 from tests.audit.kept import SIGNER, MemorySink, by_writer, call, check_rows, writer
 
@@ -36,6 +36,38 @@ async def test_appends_at_once_share_a_write_and_keep_their_order() -> None:
         receipts = await asyncio.gather(*(one.append(call(f"t{index}")) for index in range(400)))
     assert [receipt.sequence for receipt in receipts] == list(range(2, 402))
     assert sink.groups == [1, 400, 1]
+
+
+@pytest.mark.parametrize(
+    ("callers", "groups"),
+    [(BUSY, [1, BUSY, 1, BUSY, 1]), (BUSY + 1, [1, BUSY + 1, BUSY + 2, 1])],
+)
+async def test_a_busy_writer_waits_a_moment_for_those_it_has_just_answered(callers: int, groups: list[int]) -> None:
+    """Without the moment, whoever came during a write would get one alone, and all others the next."""
+
+    class Slow(MemorySink):
+        gate = asyncio.Event()
+
+        async def append(self, rows: Sequence[Stored]) -> None:
+            if self.rows:
+                await self.gate.wait()
+            await super().append(rows)
+
+    async def twice() -> None:
+        await one.append(call())
+        await one.append(call())
+
+    sink = Slow()
+    async with writer(sink, ManualClock()) as one:
+        tasks = [asyncio.create_task(twice()) for _ in range(callers)]
+        await asyncio.sleep(0)  # they have asked, and the first write is under way
+        await asyncio.sleep(0)
+        later = asyncio.create_task(one.append(call()))
+        await asyncio.sleep(0)
+        sink.gate.set()
+        await asyncio.gather(*tasks)
+        await later
+    assert sink.groups == groups
 
 
 async def test_no_more_than_a_thousand_rows_lie_between_two_signatures() -> None:

@@ -264,7 +264,8 @@ async def test_the_keys_of_the_records_get_in_until_they_are_revoked(tmp_path: P
         assert (await ask(app, request([HOST, bearer(key)]))).status == 200
         identity: Principal = inner.seen[0]["portside.identity"]
         assert (identity.subject, identity.credential, identity.scopes) == ("ci", created.record.id, {"read"})
-        assert (await ask(app, request([HOST, bearer(key[:-1] + "x")]))).status == 401
+        mistyped = key[:-1] + ("x" if key[-1] != "x" else "y")
+        assert (await ask(app, request([HOST, bearer(mistyped)]))).status == 401
         await book.revoke(created.record.id)
         assert (await ask(app, request([HOST, bearer(key)]))).status == 401
 

@@ -17,6 +17,7 @@ from tests.issuer import AUDIENCE, NOW, Issuer, SigningKey, key, key_set, runnin
 pytestmark = pytest.mark.anyio
 
 OLD, NEW = key("old"), key("new", "ES256")
+NAMELESS = {"alg": "RS256", "typ": "JWT"}
 
 
 @pytest.fixture
@@ -105,6 +106,33 @@ async def test_a_flood_of_unknown_key_ids_is_at_most_one_fetch_in_thirty_seconds
         assert judge.known(good) is not None or clock.now() >= NOW + 630
         clock.advance(2)
     assert 1 <= issuer.asked["/keys"] - before <= 600 / 30
+
+
+async def test_a_new_key_is_found_by_a_token_that_names_none(issuer: Issuer) -> None:
+    clock = ManualClock()
+    judge = judge_of(issuer, clock)
+    twin = SigningKey("twin", "RS256", key("twin").private)
+    await judge.verify(OLD.sign(NAMELESS, issuer.claims()))
+    issuer.publish(twin)
+    fresh = twin.sign(NAMELESS, issuer.claims())
+    clock.advance(29)
+    with pytest.raises(SignatureWrong):
+        await judge.verify(fresh)
+    clock.advance(1)
+    assert (await judge.verify(fresh)).subject == "ann"
+    assert issuer.asked["/keys"] == 2
+
+
+async def test_a_flood_of_forged_tokens_that_name_no_key_is_at_most_one_fetch_in_thirty_seconds(issuer: Issuer) -> None:
+    clock = ManualClock()
+    judge = judge_of(issuer, clock)
+    await judge.verify(OLD.token(issuer.claims()))
+    forged = [key("twin").sign(NAMELESS, issuer.claims(jti=str(number))) for number in range(5)]
+    for _ in range(60):
+        done = await asyncio.gather(*map(judge.verify, forged), return_exceptions=True)
+        assert [type(one) for one in done] == [SignatureWrong] * len(forged)
+        clock.advance(2)
+    assert 1 <= issuer.asked["/keys"] - 1 <= 120 / 30
 
 
 async def test_no_fetch_is_made_for_algorithms_that_published_keys_never_have(issuer: Issuer) -> None:
@@ -224,4 +252,4 @@ async def test_without_a_key_id_a_large_set_is_not_tried_through(issuer: Issuer)
     issuer.publish(*(SigningKey(f"k{number}", "RS256", OLD.private) for number in range(1, 6)))
     judge = judge_of(issuer, ManualClock())
     with pytest.raises(SignatureWrong):
-        await judge.verify(OLD.sign({"alg": "RS256", "typ": "JWT"}, issuer.claims()))
+        await judge.verify(OLD.sign(NAMELESS, issuer.claims()))

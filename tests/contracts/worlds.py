@@ -53,8 +53,8 @@ def on_redis(server: RedisServer) -> Open:
     async def open_world(bounds: Bounds | None = None) -> AsyncGenerator[World]:
         await server.command("FLUSHALL")
         async with (
-            redis_state(server.url, server.password, SECRETS, bounds=bounds) as here,
-            redis_state(server.url, server.password, SECRETS, bounds=bounds) as there,
+            redis_state(server.url, server.password, SECRETS, bounds=bounds, deadline_ms=10_000) as here,
+            redis_state(server.url, server.password, SECRETS, bounds=bounds, deadline_ms=10_000) as there,
         ):
             yield World(here, there, server.elapse, server.age, 30_000)
 

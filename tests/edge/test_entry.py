@@ -205,6 +205,27 @@ async def test_a_failure_answers_head_without_a_body(records: list[Record]) -> N
     assert records[0].bytes_out == 0
 
 
+@pytest.mark.parametrize(
+    "pair",
+    [(b"x-said", b"a\r\nx-injected: 1"), (b"x-said", b"a\nb"), (b"x-said", b"a\x00"), (b"x-said\r\nx", b"1")],
+)
+async def test_a_header_that_would_end_its_line_is_answered_500_and_logged(
+    records: list[Record], caplog: pytest.LogCaptureFixture, pair: tuple[bytes, bytes]
+) -> None:
+    with caplog.at_level(logging.ERROR, "portside.edge"):
+        answer = await ask(Entry(Inner(headers=[HOST, pair]), emit=records.append), request(path="/own"))
+    assert (answer.status, answer.all(b"x-said")) == (500, [])
+    assert [(record.status, record.error) for record in records] == [(500, "HeaderInvalid")]
+    [logged] = caplog.records
+    assert logged.exc_info is not None
+    assert f"response header {pair[0]!r}" in str(logged.exc_info[1])
+
+
+async def test_a_header_may_hold_a_tab_and_what_is_not_ascii(records: list[Record]) -> None:
+    answer = await ask(Entry(Inner(headers=[(b"x-said", b"a\t\xe4")]), emit=records.append), request(path="/own"))
+    assert (answer.status, answer.all(b"x-said")) == (200, [b"a\t\xe4"])
+
+
 async def test_every_request_gets_an_id_of_its_own(records: list[Record]) -> None:
     entry = Entry(Inner(), emit=records.append)
     answers = [await ask(entry, request()) for _ in range(100)]

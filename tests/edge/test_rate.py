@@ -112,6 +112,22 @@ async def test_what_a_blocked_address_shows_is_not_looked_at_unless_it_is_known(
     assert await status(b"new-and-good") == 429
 
 
+async def test_a_blocked_address_is_told_which_limit_it_is_and_when_to_come_back() -> None:
+    clock = ManualClock()
+    failures = Failures(MemoryCounters(clock), clock, most=1, window_ms=60_000)
+    app = Authenticate(ok, ways=[Way()], challenges=Challenges(None), failures=failures)
+    answers = [await ask(app, request()) for _ in range(2)]  # the one too many is counted, the next one only blocked
+    clock.advance(12.5)
+    answers.append(await ask(app, request()))
+    assert [one.status for one in answers] == [401, 429, 429]
+    assert [
+        [header(one, name) for name in (b"ratelimit-policy", b"ratelimit", b"retry-after")] for one in answers[1:]
+    ] == [
+        [b'"unauthenticated";q=1;w=60', b'"unauthenticated";r=0;t=60', b"60"],
+        [b'"unauthenticated";q=1;w=60', b'"unauthenticated";r=0;t=48', b"48"],
+    ]
+
+
 class Way:
     """Knows one token and would accept another; counts how often it had to look."""
 

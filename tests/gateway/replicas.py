@@ -14,6 +14,7 @@ from portside.gateway.options import Options
 from portside.hosting.base import Host
 from portside.state.base import News
 from portside.state.connect import State, memory_state
+from portside.wire.translate import members
 from tests.gateway.wired import Response, Wired
 
 SECRETS = (b"s" * 32,)
@@ -60,7 +61,9 @@ async def listening(clients: Wired, wanted: dict[str, Any], *, id: int | str = 7
 
 def told(stream: Response) -> list[tuple[str, str | None]]:
     """Return what was announced on a stream so far: method without its prefix, and URI."""
-    found = [(one.get("method", ""), (one.get("params") or {}).get("uri")) for one in stream.messages]
+    found: list[tuple[str, str | None]] = [
+        (one.get("method", ""), members(one.get("params")).get("uri")) for one in stream.messages
+    ]
     return [
         (method.removeprefix("notifications/"), uri)
         for method, uri in found

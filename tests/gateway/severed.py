@@ -26,7 +26,7 @@ class Wire:
         cut: dict[str, Any] = {
             field.name: _Cut(self, getattr(state, field.name))
             for field in fields(State)
-            if field.name not in ("is_shared", "ping")
+            if field.name not in ("apart", "is_shared", "ping")
         }
         self.state = replace(state, is_shared=True, **cut)
 

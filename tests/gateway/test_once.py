@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from portside.errors import HostBusy, HostGone, NoBackChannel
+from portside.gateway import claims
 from portside.gateway.once import MAX_UNATTENDED
 from portside.hosting.http.transport import Unreachable
 from portside.wire import message, refusal
@@ -371,15 +372,16 @@ async def test_calls_under_way_when_a_replica_ends_are_recorded_as_unknown() -> 
     assert shop.runs == ["buy"]
 
 
-async def test_a_replica_that_ends_gives_its_calls_the_time_it_is_told() -> None:
+async def test_a_replica_that_ends_can_wait_for_its_calls() -> None:
     shop = Shop()
     async with opened(shop, 2) as (first, second):
         asking = first.ask(arguments=HOLD)
         await shop.entered.wait()
         await left(asking)
-        closing = asyncio.ensure_future(first.once.close(grace_s=5))
+        settling = asyncio.ensure_future(first.once.settled())
         shop.gate.set()
-        await closing
+        await settling
+        await first.once.close()
         assert await second.answer(arguments=HOLD) == "buy 1"
 
 
@@ -418,6 +420,21 @@ async def test_an_outcome_that_cannot_be_recorded_is_told_and_recorded_later() -
         assert await first.answer(arguments=HOLD) == "buy 1"
         first.ledger.is_cut = False
         assert await second.answer(arguments=HOLD) == "buy 1"
+    assert shop.runs == ["buy"]
+
+
+async def test_an_outcome_that_was_given_up_is_unknown_and_not_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "RECORD_S", 0.05)
+    shop = Shop()
+    async with opened(shop) as (one,):
+        asking = one.ask(arguments=HOLD)
+        await shop.entered.wait()
+        one.ledger.is_cut = True
+        shop.gate.set()
+        assert told(await asking) == "buy 1"
+        await until(lambda: repr(one.once) == "Once(0 calls, 0 of them unattended)")
+        one.ledger.is_cut = False
+        assert await one.answer(arguments=HOLD) == refusal.OUTCOME_UNKNOWN
     assert shop.runs == ["buy"]
 
 

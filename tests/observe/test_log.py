@@ -115,6 +115,64 @@ def test_a_clients_word_does_not_steer_the_terminal(stderr: Capture, monkeypatch
     assert "http.request" in terminal.getvalue()
 
 
+KEY = "psk_0123abcd_" + "A" * 49
+URL = "postgresql://ann:hunter2@db/x"
+KNOWN = "0123456789abcdef" * 4
+
+
+def tell_secrets() -> None:
+    """Log secrets in every place a line has for them."""
+    logger = structlog.get_logger("portside.x")
+    logger.info("opened", url=URL, nested={KEY: [{"deep": KEY}]}, odd=Path(KEY), known=KNOWN)
+    logging.getLogger("some.library").warning("hello %s", KEY, extra={"n": KEY})
+    try:
+        raise ValueError(f"no such thing: {KEY}, {KNOWN}") from LookupError(URL)
+    except ValueError:
+        logger.exception("failed")
+        logging.getLogger("portside.y").error(KEY, exc_info=True, extra={"portside": {"request_id": KEY}})
+    log.request_sink(Record(status=200, name=f"https://x.example/?key={KEY}"))
+    log.request_sink(Record(status=500, error=f"{'x' * 470} {KNOWN}"))
+
+
+def check_no_secrets(text: str) -> None:
+    assert not [secret for secret in (KEY[-24:], "hunter2", KNOWN[:24]) if secret in text]
+    assert "********" in text
+
+
+def test_no_line_tells_a_secret(stderr: Capture, tmp_path: Path) -> None:
+    log.configure("info", "json", log_dir=tmp_path, secrets=[KNOWN])
+    tell_secrets()
+    text = stderr.readouterr().err
+    check_no_secrets(text)
+    events = [json.loads(line) for line in text.splitlines()]
+    assert [one["event"] for one in events] == ["opened", "hello ********", "failed", "********", *["http.request"] * 2]
+    assert events[0]["url"] == "postgresql://ann:********@db/x"
+    assert events[0]["nested"] == {"********": [{"deep": "********"}]}
+    assert "LookupError" in events[2]["exception"]
+    assert events[4]["name"] == "https://x.example/?key=********"
+    for file in ("combined.log", "error.log"):
+        check_no_secrets((tmp_path / file).read_text())
+
+
+def test_no_secret_is_shown_to_a_person(stderr: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    log.configure("info", "auto", secrets=[KNOWN])
+    tell_secrets()
+    check_no_secrets(terminal.getvalue())
+    assert "LookupError" in terminal.getvalue()
+
+
+def test_a_line_that_cannot_be_made_is_told_without_its_arguments(stderr: Capture, tmp_path: Path) -> None:
+    logging.getLogger().handlers = []  # pytest's own fail where a line cannot be made
+    log.configure("info", "json", log_dir=tmp_path)
+    logging.getLogger("some.library").warning("%d pieces", KEY)
+    [line] = lines(stderr)
+    assert tuple(line[k] for k in ("event", "logger", "error")) == ("log.line_failed", "some.library", "TypeError")
+    assert __file__ in line["where"]
+    assert json.loads((tmp_path / "combined.log").read_text()) == line
+
+
 def test_values_json_does_not_know_are_shown(stderr: Capture) -> None:
     log.configure("info", "json")
     loop: dict[str, Any] = {}

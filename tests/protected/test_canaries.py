@@ -131,7 +131,7 @@ async def test_no_secret_leaves_the_server_that_runs_the_users_own_code(guarded:
 async def test_no_secret_reaches_a_child(guarded: Guarded) -> None:
     target = f"stdio:{sys.executable} {TARGET}"
     with portside(target, environment=guarded.environment, stop=False) as server:
-        # Without tools that fail: what a child says of that on its own stderr is logged as it is.
+        # Without tools that fail: a child's own logger may break what it says of that, and a token with it, into lines.
         replies = await guarded.exercise(server, ("echo", "no_such"))
         user = guarded.canaries.secrets["user token"]
         seen = text_of(await ask(server.port, call("environment", {}, token=user)))
@@ -182,16 +182,14 @@ def test_a_start_that_fails_tells_no_secret(guarded: Guarded) -> None:
         assert guarded.canaries.found(done.stdout + done.stderr) == [], name
 
 
-@pytest.mark.xfail(strict=True, reason="known gap: the log masks nothing in the text of an exception")
 async def test_an_exception_of_the_users_own_code_takes_no_secret_into_the_log(guarded: Guarded) -> None:
-    """Known gap: what a tool was given is logged with the exception it raised, tokens and keys included."""
+    """What a tool was given is logged with the exception it raised, but for tokens and keys."""
     with portside(TARGET, environment=guarded.environment, stop=False) as server:
         _check(guarded, server, await guarded.exercise(server, ["crash"]))
 
 
-@pytest.mark.xfail(strict=True, reason="known gap: names and URIs are logged and put on record as they are")
 async def test_a_secret_in_the_place_of_a_name_stays_out_of_log_and_audit(guarded: Guarded) -> None:
-    """Known gap: what a client calls a tool or a resource is on record whatever it looks like."""
+    """What a client calls a tool or a resource is on record, whatever it is; only what looks like a secret is not."""
     user, other = guarded.canaries.secrets["user token"], guarded.canaries.secrets["other token"]
     with portside(TARGET, environment=guarded.environment, stop=False) as server:
         uri = {"uri": f"https://x.example/?access_token={other}"}

@@ -29,6 +29,33 @@ def test_haproxy_is_told_what_it_was_told_before(kind: str) -> None:
     golden.check(f"haproxy/{kind}.cfg", haproxy.render(FRONTS[kind]))
 
 
+def fleet(gates: str | None = None) -> Front:
+    """Two replicas of a host, and a third that is not in use yet."""
+    backends = tuple(Backend(f"server-{number}", "127.0.0.1", 20_000 + number, number > 2) for number in (1, 2, 3))
+    return Front(backends, address="127.0.0.1", http_port=3000, redirects=False, gates=gates)
+
+
+def test_the_proxies_of_a_fleet_are_told_what_they_were_told_before() -> None:
+    golden.check("haproxy/fleet.cfg", haproxy.render(fleet()))
+    golden.check("nginx/fleet.conf", nginx.render(fleet("/run/gates")))
+
+
+def test_nginx_accepts_the_gates_of_a_fleet(tmp_path: Path) -> None:
+    file = tmp_path / "nginx.conf"
+    file.write_text(nginx.render(replace(fleet(str(tmp_path)), runtime_folder=str(tmp_path))))
+    done = subprocess.run([require("nginx"), "-t", "-q", "-c", str(file)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_backend_that_is_out_gets_no_share_of_requests_but_can_be_switched_on() -> None:
+    assert "server server-3 127.0.0.1:20003 disabled" in haproxy.render(fleet())
+    plain = nginx.render(fleet())
+    assert "127.0.0.1:20002" in plain
+    assert "127.0.0.1:20003" not in plain
+    with pytest.raises(ValueError, match="in use"):
+        nginx.render(Front((Backend("a", "h", out=True),)))
+
+
 @pytest.fixture
 def local(tmp_path: Path) -> Front:
     """A front whose files exist and whose replicas have addresses."""

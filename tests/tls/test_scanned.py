@@ -75,6 +75,17 @@ def test_the_profile_we_promise_finds_nothing(running: tuple[Secured, Path]) -> 
     assert scan(running[0].port, running[1], f"--custom_tls_config={PROMISED}").problems == []
 
 
+def test_mozillas_own_profile_finds_nothing_with_the_groups_that_the_documentation_names(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "tls.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"^```ini\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "openssl.cnf").write_text(told, encoding="utf-8")
+    root = authority()
+    (tmp_path / "root.pem").write_bytes(pem(root.certificate))
+    chain, key = server(root).write(tmp_path, "server")
+    with secured(chain, key, trusting(root), {"OPENSSL_CONF": str(tmp_path / "openssl.cnf")}) as started:
+        assert scan(started.port, tmp_path, "--mozilla_config=intermediate").problems == []
+
+
 @pytest.mark.parametrize("version", OUTDATED)
 def test_outdated_versions_are_refused(mozilla: Graded, version: str) -> None:
     assert mozilla.results[f"{version}_cipher_suites"]["accepted_cipher_suites"] == []

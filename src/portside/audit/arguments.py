@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from portside.audit.event import Arguments, Policy, canonical
+from portside.observe.mask import ANYBODYS
 from portside.secret import HIDDEN, Secret
 
 VALUE_LIMIT_BYTES: Final = 16 * 1024
@@ -20,9 +21,6 @@ _NAMES: Final = re.compile(
     r"pass(word|wd|phrase|code)?$|passw|secret|token|api_?key|access_?key|private_?key|authori[sz]ation|^auth$|credential"
     r"|cookie|bearer|jwt|signature|^(otp|pin|cvv|cvc|ssn|iban)$|card_?number",
     re.IGNORECASE,
-)
-_VALUES: Final = re.compile(
-    r"(?:bearer|basic)\s+\S{8,}|eyJ[\w-]{8,}\.[\w-]{8,}\.|-----BEGIN [A-Z ]*PRIVATE KEY|psk_[\w-]{8,}", re.IGNORECASE
 )
 
 
@@ -84,12 +82,16 @@ def _mask(path: str) -> tuple[str, tuple[str, ...]]:
 def _redacted(value: object, masks: Sequence[tuple[str, ...]]) -> object:
     if isinstance(value, Mapping):
         pairs = cast("Mapping[str, object]", value)
-        return {key: HIDDEN if _NAMES.search(key) else _step(key, item, masks) for key, item in pairs.items()}
+        return {ANYBODYS.text(key): _member(key, item, masks) for key, item in pairs.items()}
     if isinstance(value, (list, tuple)):
         return [_step(str(index), item, masks) for index, item in enumerate(cast("Sequence[object]", value))]
-    if isinstance(value, str) and _VALUES.search(value):
+    if isinstance(value, str) and ANYBODYS.finds(value):
         return HIDDEN
     return value
+
+
+def _member(key: str, value: object, masks: Sequence[tuple[str, ...]]) -> object:
+    return HIDDEN if _NAMES.search(key) else _step(key, value, masks)
 
 
 def _step(key: str, value: object, masks: Sequence[tuple[str, ...]]) -> object:

@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
+from portside.observe.mask import ANYBODYS
 from portside.observe.record import Era, Record
 
 Outcome = Literal["started", "ok", "error", "tool_error", "refused", "cancelled", "timeout"]
@@ -64,29 +65,52 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     who: Who | None = None
 
 
-def of_request(record: Record, *, who: Who | None, arguments: Arguments | None) -> Event:
+def of_start(record: Record, *, method: str, name: str, arguments: Arguments | None) -> Event:
+    """Make the event of a call that is about to be made: who asks and where from, before anything has come of it."""
+    return Event(
+        kind="call",
+        who=_who(record),
+        origin=record.client or None,
+        what=_what(record, method, name),
+        arguments=arguments,
+        outcome="started",
+    )
+
+
+def of_request(record: Record) -> Event:
     """Make the event of a request from its record, once that is filled in."""
     return Event(
         kind="call",
-        who=who,
+        who=_who(record),
         origin=record.client or None,
-        what=What(
-            method=record.rpc_method or record.method,
-            name=record.name,
-            era=record.era,
-            request=record.request_id or None,
-            session=record.session,
-        ),
-        arguments=arguments,
+        what=_what(record, record.rpc_method or record.method, record.name),
         outcome=record.outcome,
         code=record.error_code,
         duration_us=round(record.duration_s * 1_000_000),
+        details={"status": record.status},
     )
 
 
 def life(kind: str, *, who: Who | None = None, **details: Detail) -> Event:
     """Make an event that is no call: a start, a stop, a key created or revoked, settings in force."""
     return Event(kind=kind, who=who, details=details)
+
+
+def _who(record: Record) -> Who | None:
+    if record.principal is None:
+        return None
+    return Who(id=record.principal, kind=record.principal.partition(":")[0])
+
+
+def _what(record: Record, method: str, name: str | None) -> What:
+    return What(
+        era=record.era,
+        method=method,
+        # A client calls things what it likes, and a secret on record cannot be taken back.
+        name=ANYBODYS.text(name) if name else None,
+        request=record.request_id or None,
+        session=record.session,
+    )
 
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")

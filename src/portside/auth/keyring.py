@@ -40,6 +40,10 @@ class Keys(Protocol):
         """
         ...
 
+    async def refresh(self) -> None:
+        """Look for new keys now, unless that was done a moment ago. Raises nothing: the known keys stay."""
+        ...
+
 
 class SharedSecrets:
     """Secrets shared with whoever issues tokens: HS256 alone. The first is the newest; a token's key id says nothing.
@@ -58,6 +62,9 @@ class SharedSecrets:
 
     async def candidates(self, algorithm: str, key_id: str | None) -> Sequence[HeldKey]:
         return self._keys if algorithm == HS256 else ()
+
+    async def refresh(self) -> None:
+        """Return: secrets change with a restart only."""
 
 
 def _key(secret: Secret) -> VerifyKey:

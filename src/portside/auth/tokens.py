@@ -101,11 +101,23 @@ async def _signer(parts: Jws, keys: Keys) -> HeldKey:
     """Return the key that signed the token. Raises AlgorithmRefused, SignatureWrong, IdentityUnavailable."""
     if parts.algorithm not in ALGORITHMS and parts.algorithm != HS256:
         raise AlgorithmRefused
-    candidates: Sequence[HeldKey] = await keys.candidates(parts.algorithm, parts.key_id)
+    tried = await keys.candidates(parts.algorithm, parts.key_id)
+    found = _fitting(parts, tried)
+    if found is None and parts.key_id is None:
+        # It names no key, so a key nobody knows yet shows only in that no known one fits.
+        await keys.refresh()
+        fresh = await keys.candidates(parts.algorithm, None)
+        found = _fitting(parts, [one for one in fresh if one not in tried])
+    if found is None:
+        raise SignatureWrong
+    return found
+
+
+def _fitting(parts: Jws, candidates: Sequence[HeldKey]) -> HeldKey | None:
     for one in candidates:
         if one.key.verify(parts.algorithm, parts.signing_input, parts.signature):
             return one
-    raise SignatureWrong
+    return None
 
 
 def _principal(parts: Jws, expected: Expected, now: float) -> Principal:

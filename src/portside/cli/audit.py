@@ -1,11 +1,10 @@
-"""`portside audit`: verify the audit log, look at it, hand it over, and make the key that signs it."""
+"""`portside audit`: verify the audit log, look at it, hand it over, prune it, and make the key that signs it."""
 
 import asyncio
 import json
-import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,44 +12,42 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from portside.cli import exits
+from portside.cli.audit_log import FILE, database_option, is_database, json_option, opened, readable, trusted
+from portside.cli.audit_prune import prune
 
 if TYPE_CHECKING:
     from portside.audit.base import Stored, Unreadable
-    from portside.records.base import AuditLog
 
 POLL_S: Final = 0.5
-DATABASE_VARIABLES: Final = ("PORTSIDE_DATABASE_URL", "DATABASE_URL")
 
 _PATHS = click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(exists=True, path_type=Path))
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_DATABASE = click.option(
-    "--database", is_flag=True, help="Read the log in the database [PORTSIDE_DATABASE_URL, DATABASE_URL]."
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
 @click.group(epilog=exits.HELP)
 def audit() -> None:
-    """Verify the audit log, look at it, or hand it over.
+    """Verify the audit log, look at it, hand it over, or prune it.
 
     PATH is a log's folder, an export's folder, or a file of either.
     """
 
 
+audit.add_command(prune)
+
+
 @audit.command(epilog=exits.HELP)
 @_PATHS
-@_DATABASE
+@database_option
 @click.option("--key", "pinned", multiple=True, help="Public key that is trusted; may be given several times.")
-@click.option("--keys", "key_files", multiple=True, type=_FILE, help="File with one trusted public key a line.")
+@click.option("--keys", "key_files", multiple=True, type=FILE, help="File with one trusted public key a line.")
 @click.option(
     "--witness",
     "witnesses",
     multiple=True,
-    type=_FILE,
+    type=FILE,
     help="File with checkpoints that were shipped elsewhere; other lines in it are passed over.",
 )
 @click.option("--as-of", help="When the log was copied, ISO 8601 with a zone; now if not said.")
-@_JSON
+@json_option
 def verify(
     paths: tuple[Path, ...],
     database: bool,
@@ -65,16 +62,16 @@ def verify(
     Needs nothing but the log and the public key that `init-key` printed. A log that just ends, longer ago than a
     living writer would have signed, counts as cut off: say with --as-of when a copy was made.
     """
-    from portside.audit import keys, show
+    from portside.audit import show
     from portside.audit.export import witnesses as shipped
     from portside.audit.verify import Verification
 
-    texts = [*pinned, *(line for file in key_files for line in file.read_text(encoding="utf-8").split())]
-    if not texts:
+    public = trusted(pinned, key_files)
+    if not public:
         raise click.UsageError("say which public key is trusted: --key ed25519:… or --keys FILE")
-    verification = Verification([keys.pinned(text) for text in texts])
+    verification = Verification(public)
     as_of_us = _moment_us(as_of)
-    with _readable():
+    with readable():
         for row in shipped(witnesses):
             verification.witness(row)
     _each(paths, database, verification.feed)
@@ -85,10 +82,10 @@ def verify(
 
 @audit.command(epilog=exits.HELP)
 @_PATHS
-@_DATABASE
+@database_option
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=10, show_default=True, help="How many entries.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on, until Ctrl+C.")
-@_JSON
+@json_option
 def tail(paths: tuple[Path, ...], database: bool, lines: int, follow: bool, as_json: bool) -> None:
     """Show the newest entries, by the time they say; nothing is verified."""
     asyncio.run(_tail(paths, database, lines, follow=follow, as_json=as_json))
@@ -96,7 +93,7 @@ def tail(paths: tuple[Path, ...], database: bool, lines: int, follow: bool, as_j
 
 @audit.command(epilog=exits.HELP)
 @_PATHS
-@_DATABASE
+@database_option
 @click.option("--to", "folder", required=True, type=click.Path(path_type=Path), help="Folder to make.")
 @click.option("--key", "pinned", multiple=True, help="Public key to put beside the entries.")
 def export(paths: tuple[Path, ...], database: bool, folder: Path, pinned: tuple[str, ...]) -> None:
@@ -109,7 +106,7 @@ def export(paths: tuple[Path, ...], database: bool, folder: Path, pinned: tuple[
 
     made = datetime.now(UTC)
     public = [keys.pinned(text) for text in pinned]
-    with _readable():
+    with readable():
         bundle = Export(folder)
     with bundle:
         _each(paths, database, bundle.feed)
@@ -123,8 +120,8 @@ def export(paths: tuple[Path, ...], database: bool, folder: Path, pinned: tuple[
 
 @audit.command(name="init-key", epilog=exits.HELP)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--after", type=_FILE, help="Key file this one takes over from: whoever pins that key trusts this one.")
-@_JSON
+@click.option("--after", type=FILE, help="Key file this one takes over from: whoever pins that key trusts this one.")
+@json_option
 def init_key(file: Path, after: Path | None, as_json: bool) -> None:
     """Make the key that signs the log, in a new FILE (mode 0600), and print its public key, to be pinned.
 
@@ -143,14 +140,14 @@ def _each(paths: tuple[Path, ...], database: bool, take: Callable[["Stored | Unr
     from portside.audit.sinks import files, records
 
     async def from_database() -> None:
-        async with _opened() as log:
+        async with opened() as log:
             async for row in records.read(log):
                 take(row)
 
-    if _is_database(paths, database):
+    if is_database(paths, database):
         asyncio.run(from_database())
         return
-    with _readable():
+    with readable():
         for row in files.read(sources(paths)):
             take(row)
 
@@ -174,36 +171,11 @@ async def _follower(
 ) -> AsyncGenerator[Callable[[], AsyncIterator["Stored | Unreadable"]]]:
     from portside.audit.follow import FolderFollower, LogFollower
 
-    if not _is_database(paths, database):
+    if not is_database(paths, database):
         yield FolderFollower(paths).fresh
         return
-    async with _opened() as log:
+    async with opened() as log:
         yield LogFollower(log, first=lines).fresh
-
-
-def _is_database(paths: tuple[Path, ...], database: bool) -> bool:
-    if database == bool(paths):
-        raise click.UsageError("say which log: one or more PATHs, or --database")
-    return database
-
-
-@asynccontextmanager
-async def _opened() -> AsyncGenerator["AuditLog"]:
-    from portside.records.connect import open_records
-
-    url = next((os.environ[name] for name in DATABASE_VARIABLES if os.environ.get(name)), None)
-    if url is None:
-        raise click.UsageError(f"set {' or '.join(DATABASE_VARIABLES)}: expected the database the log is in")
-    async with open_records(url) as opened:
-        yield opened.audit
-
-
-@contextmanager
-def _readable() -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise click.ClickException(f"{error.filename}: {error.strerror}") from error
 
 
 def _moment_us(text: str | None) -> int:

@@ -2,24 +2,19 @@
 
 import asyncio
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from portside.cli import exits
-from portside.cli.serve import default_file
+from portside.cli.config import config_option, loaded
 
 
 @click.command(epilog=exits.HELP)
 @click.argument("target", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settings file; portside.toml in this folder if there is one.",
-)
+@config_option
 def check(target: str | None, as_json: bool, config: Path | None) -> None:
     """Say what TARGET is: its SDK and version, the eras it serves, and the path each tool's calls take.
 
@@ -27,11 +22,9 @@ def check(target: str | None, as_json: bool, config: Path | None) -> None:
     not change the exit code.
     """
     from portside.serve import inspect
-    from portside.settings import sources
 
     given = {} if target is None else {"target": target}
-    loaded = sources.load(os.environ, file=config or default_file(), flags=given)
-    found = asyncio.run(inspect.describe(loaded.settings))
+    found = asyncio.run(inspect.describe(loaded(config, given).settings))
     click.echo(json.dumps(found, indent=2) if as_json else table(found))
 
 

@@ -1,13 +1,12 @@
 """`portside db`: the schema of the durable store."""
 
 import asyncio
-import os
 from pathlib import Path
 
 import click
 
 from portside.cli import exits
-from portside.cli.serve import default_file
+from portside.cli.config import config_option, records_url
 
 
 @click.group(epilog=exits.HELP)
@@ -16,19 +15,13 @@ def db() -> None:
 
 
 @db.command(epilog=exits.HELP)
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settings file; portside.toml in this folder if there is one.",
-)
+@config_option
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 def upgrade(config: Path | None, dry_run: bool) -> None:
     """Bring the schema to this version. Safe to repeat, and at once from several places; there is no way back."""
     from portside.records import schema
-    from portside.serve.parts import records_url
-    from portside.settings import sources
 
-    url = records_url(sources.load(os.environ, file=config or default_file()).settings)
+    url = records_url(config)
     if dry_run:
         steps = asyncio.run(schema.pending(url))
         click.echo("\n".join(f"would run {step}" for step in steps) if steps else "nothing to do")

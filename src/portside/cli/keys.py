@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,19 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 from portside.cli import exits
+from portside.cli.config import config_option, records_url
 from portside.cli.duration import DURATION
-from portside.cli.serve import default_file
 from portside.errors import PortsideError
 
 if TYPE_CHECKING:
     from portside.auth.keys import KeyBook
     from portside.records.base import KeyRecord
 
-_CONFIG = click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settings file; portside.toml in this folder if there is one.",
-)
 _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
@@ -39,7 +33,7 @@ def keys() -> None:
 @click.option("--principal", help="Who acts with it; the name if not said. Several keys may share one.")
 @click.option("--scope", "scopes", multiple=True, help="A scope it grants; may be given several times.")
 @click.option("--expires", type=DURATION, help="How long it is good; for ever if not said.")
-@_CONFIG
+@config_option
 @_JSON
 def create(
     name: str,
@@ -62,7 +56,7 @@ def create(
 
 
 @keys.command(name="list", epilog=exits.HELP)
-@_CONFIG
+@config_option
 @_JSON
 def list_(config: Path | None, as_json: bool) -> None:
     """List all keys, revoked and expired ones too; never the keys themselves."""
@@ -81,7 +75,7 @@ def list_(config: Path | None, as_json: bool) -> None:
 
 @keys.command(epilog=exits.HELP)
 @click.argument("id")
-@_CONFIG
+@config_option
 def revoke(id: str, config: Path | None) -> None:
     """Revoke the key with this ID, for good. Running servers refuse it within half a minute."""
 
@@ -99,11 +93,8 @@ async def _book(config: Path | None) -> "AsyncGenerator[KeyBook]":
     from portside.auth.keys import open_book
     from portside.clock import SystemClock
     from portside.records.connect import open_records
-    from portside.serve.parts import records_url
-    from portside.settings import sources
 
-    settings = sources.load(os.environ, file=config or default_file()).settings
-    async with open_records(records_url(settings)) as records, open_book(records.keys, SystemClock()) as book:
+    async with open_records(records_url(config)) as records, open_book(records.keys, SystemClock()) as book:
         yield book
 
 

@@ -16,6 +16,7 @@ _COMMANDS: Final = {
     "token": ("portside.cli.token:token", "Issue and inspect access tokens."),
     "keys": ("portside.cli.keys:keys", "Create, list and revoke API keys."),
     "audit": ("portside.cli.audit:audit", "Verify the audit log, look at it, or hand it over."),
+    "fleet": ("portside.cli.fleet:fleet", "Run replicas behind a proxy on this host."),
     "db": ("portside.cli.db:db", "Look after the durable store."),
     "settings": ("portside.cli.settings:settings", "Show the settings in force, or document all of them."),
 }

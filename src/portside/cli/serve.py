@@ -1,12 +1,12 @@
 """`portside serve`: one command from a server object to an endpoint."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from portside.cli import exits
+from portside.cli.config import config_option, loaded
 
 
 @click.command(epilog=exits.HELP)
@@ -15,11 +15,7 @@ from portside.cli import exits
 @click.option("--port", type=int, help="Port to listen on, 0 for a free one [MCP_PORT].")
 @click.option("--env", type=click.Choice(["development", "production"]), help="How strict to be [MCP_ENV].")
 @click.option("--log-level", help="Least severe level to log [LOG_LEVEL].")
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settings file; portside.toml in this folder if there is one.",
-)
+@config_option
 @click.option(
     "--python", type=click.Path(path_type=Path), help="Interpreter to run a Python TARGET in [PORTSIDE_PYTHON]."
 )
@@ -30,16 +26,9 @@ def serve(target: str | None, config: Path | None, reload: bool, **flags: Any) -
     Left out, TARGET comes from PORTSIDE_TARGET or portside.toml.
     """
     from portside.serve import run, start
-    from portside.settings import sources
 
     given = {name: value for name, value in {"target": target, **flags}.items() if value is not None}
-    loaded = sources.load(os.environ, file=config or default_file(), flags=given)
+    found = loaded(config, given)
     if reload:
-        run.reloading(loaded)
-    raise click.exceptions.Exit(start.serve(loaded))
-
-
-def default_file() -> Path | None:
-    """Return the settings file of the current folder, None where there is none."""
-    file = Path("portside.toml")
-    return file if file.is_file() else None
+        run.reloading(found)
+    raise click.exceptions.Exit(start.serve(found))

@@ -1,12 +1,11 @@
 """`portside settings`: what is in force, and what there is."""
 
-import os
 from pathlib import Path
 
 import click
 
 from portside.cli import exits
-from portside.cli.serve import default_file
+from portside.cli.config import config_option, loaded
 
 
 @click.group(epilog=exits.HELP)
@@ -16,17 +15,12 @@ def settings() -> None:
 
 @settings.command(epilog=exits.HELP)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settings file; portside.toml in this folder if there is one.",
-)
+@config_option
 def show(as_json: bool, config: Path | None) -> None:
     """Show every setting in force and where it came from; secrets stay hidden."""
-    from portside.settings import document, sources
+    from portside.settings import document
 
-    loaded = sources.load(os.environ, file=config or default_file())
-    click.echo(document.show(loaded, as_json=as_json))
+    click.echo(document.show(loaded(config), as_json=as_json))
 
 
 @settings.command(name="document", epilog=exits.HELP)

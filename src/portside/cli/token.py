@@ -2,21 +2,14 @@
 
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 
 import click
 
 from portside.cli import exits
+from portside.cli.config import config_option, loaded
 from portside.cli.duration import DURATION
-from portside.cli.serve import default_file
-
-_CONFIG = click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settings file; portside.toml in this folder if there is one.",
-)
 
 
 @click.group(epilog=exits.HELP)
@@ -32,20 +25,19 @@ def token() -> None:
 @click.option("--client", help="The application it is issued to.")
 @click.option("--scope", "scopes", multiple=True, help="A scope it grants; may be given several times.")
 @click.option("--expires", type=DURATION, default="1h", show_default=True, help="How long it is good.")
-@_CONFIG
+@config_option
 def issue(subject: str, client: str | None, scopes: tuple[str, ...], expires: int, config: Path | None) -> None:
     """Print a new token."""
     from portside.clock import SystemClock
     from portside.serve import tokens
-    from portside.settings import sources
 
-    settings = sources.load(os.environ, file=config or default_file()).settings
+    settings = loaded(config).settings
     click.echo(tokens.issue(settings, SystemClock(), subject=subject, client=client, scopes=scopes, seconds=expires))
 
 
 @token.command(epilog=exits.HELP)
 @click.argument("text", metavar="TOKEN")
-@_CONFIG
+@config_option
 def inspect(text: str, config: Path | None) -> None:
     """Say what a token says, and whether this deployment would accept it: exit code 5 if not.
 
@@ -53,10 +45,9 @@ def inspect(text: str, config: Path | None) -> None:
     """
     from portside.clock import SystemClock
     from portside.serve import tokens
-    from portside.settings import sources
 
-    loaded = sources.load(os.environ, file=config or default_file())
-    found = asyncio.run(tokens.inspect(loaded, SystemClock(), sys.stdin.read().strip() if text == "-" else text))
+    given = sys.stdin.read().strip() if text == "-" else text
+    found = asyncio.run(tokens.inspect(loaded(config), SystemClock(), given))
     click.echo(json.dumps(found, indent=2))
     if not found["accepted"]:
         raise click.exceptions.Exit(exits.CHECKS_FAILED)

@@ -11,8 +11,10 @@ from portside.auth.challenge import Challenges
 from portside.auth.metadata import WELL_KNOWN, Metadata
 from portside.auth.principal import Principal
 from portside.auth.refused import IdentityUnavailable, NotAuthenticated
+from portside.clock import Clock, SystemClock
 from portside.edge.asgi import ASGIApp, Receive, Scope, Send, refuse
-from portside.edge.rate import Failures, refuse_rate
+from portside.edge.rate import Failures, refuse_rate, told_of
+from portside.edge.standing import Standing, may_stay_open
 from portside.observe.record import Record
 
 OPEN: Final = frozenset({"/health", "/ready"})
@@ -41,6 +43,8 @@ class Authenticate:
     `opens_metrics`: by their exact path, since any other spelling of it may be routed elsewhere. A CORS preflight,
     which carries no credentials, is answered before it gets here.
 
+    A stream that stays open ends once its caller would not be let in any more (`Standing`).
+
     The Authorization header stays in the request: a server hosted in this process may read it, as it could anywhere.
     """
 
@@ -53,8 +57,10 @@ class Authenticate:
         metadata: Metadata | None = None,
         opens_metrics: bool = False,
         failures: Failures | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._app = app
+        self._clock = clock or SystemClock()
         self._failures = failures
         self._ways = tuple(ways)
         self._challenges = challenges
@@ -72,10 +78,13 @@ class Authenticate:
         principal = self._known(scope)
         if principal is not None:
             _mark(scope, principal)
+            if may_stay_open(scope):
+                token: bytes = scope["portside.headers"][b"authorization"][7:]
+                return self._stream(scope, receive, send, Credentials(token.decode("latin-1")), principal)
             return self._app(scope, receive, send)
         blocked = None if self._failures is None else self._failures.blocked(scope)
         if blocked is not None:
-            return refuse_rate(scope, send, blocked)
+            return refuse_rate(scope, send, blocked, told_of(blocked))
         found = self._credentials(scope)
         if isinstance(found, Refused):
             return self._refuse(scope, send, found)
@@ -113,12 +122,20 @@ class Authenticate:
             await self._refuse(scope, send, self._nobody(credentials))
             return
         _mark(scope, principal)
-        await self._app(scope, receive, send)
+        if may_stay_open(scope):
+            await self._stream(scope, receive, send, credentials, principal)
+        else:
+            await self._app(scope, receive, send)
+
+    def _stream(
+        self, scope: Scope, receive: Receive, send: Send, credentials: Credentials, principal: Principal
+    ) -> Awaitable[None]:
+        return Standing(self._ways, credentials, principal, self._clock).serve(self._app, scope, receive, send)
 
     async def _refuse(self, scope: Scope, send: Send, refused: Refused) -> None:
         verdict = None if self._failures is None else await self._failures.count(scope)
         if verdict is not None:
-            await refuse_rate(scope, send, verdict)
+            await refuse_rate(scope, send, verdict, told_of(verdict))
             return
         challenge = (b"www-authenticate", refused.challenge.encode("ascii"))
         await refuse(scope, send, refused.status, refused.message, [challenge])

@@ -14,22 +14,25 @@ import msgspec
 from portside.edge.asgi import ASGIApp, Headers, Message, Receive, Scope, Send
 from portside.edge.errors import response_of
 from portside.observe.record import Record
+from portside.targets import front
 
-SECURITY_HEADERS: Final = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"content-security-policy", b"default-src 'self'"),
-    (b"referrer-policy", b"strict-origin-when-cross-origin"),
-    # The filter this header once switched on did harm; 0 switches it off (OWASP Secure Headers).
-    (b"x-xss-protection", b"0"),
-)
-STRICT_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_SECURITY: Final = {name.lower().encode(): value.encode() for name, value in front.SECURITY_HEADERS}
+_STRICT: Final = b"strict-transport-security"
+SECURITY_HEADERS: Final = tuple(pair for pair in _SECURITY.items() if pair[0] != _STRICT)
+STRICT_TRANSPORT: Final = (_STRICT, _SECURITY[_STRICT])
+"""Said over HTTPS only; all of them are what a proxy in front says too."""
+
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _ADDED: Final = (*SECURITY_HEADERS, _NO_STORE)
 _NAMES: Final = frozenset(name for name, _ in (*_ADDED, STRICT_TRANSPORT, (b"x-request-id", b"")))
+_CONTROL: Final = bytes((*range(0x09), *range(0x0A, 0x20), 0x7F))
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 _log = logging.getLogger("portside.edge")
+
+
+class HeaderInvalid(ValueError):
+    """A response has a header that cannot be sent: its name or value would end the line (RFC 9110 §5.5)."""
 
 
 class Entry:
@@ -96,6 +99,9 @@ class _Response:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            # The gateway's own headers are made of its own words; this would be a hundredth of what a call costs.
+            if self._record.route != front.ENDPOINT:
+                _check(message.get("headers", ()))
             self.is_started = True
             self._record.status = message["status"]
             self._dress(message)
@@ -124,6 +130,17 @@ class _Response:
                 message["headers"] = _once(given, ours)
                 return
         message["headers"] = [*given, *ours]
+
+
+def _check(headers: Headers) -> None:
+    """Raise HeaderInvalid where the server underneath would give up in the middle of the head."""
+    text = b"".join([part for pair in headers for part in pair])
+    # All at once: one look at each of them would cost every response four times as much.
+    if len(text.translate(None, _CONTROL)) == len(text):
+        return
+    for name, value in headers:
+        if (name + value).translate(None, _CONTROL) != name + value:
+            raise HeaderInvalid(f"response header {name!r}: expected no control character in its name and value")
 
 
 def _once(given: Headers, ours: Headers) -> Headers:

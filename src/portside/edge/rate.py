@@ -12,7 +12,7 @@ from portside.clock import Clock
 from portside.edge.asgi import ASGIApp, Message, Receive, Scope, Send
 from portside.observe.record import Record
 from portside.state.base import Counters, Limit, Verdict
-from portside.wire import refusal
+from portside.wire.excess import seconds_of, too_many
 
 EXEMPT: Final = frozenset({"/health", "/ready", "/metrics"})
 POLICY: Final = "caller"
@@ -32,7 +32,7 @@ class RateLimit:
         self._counters = counters
         self._most = most
         self._window_ms = window_ms
-        self._policy = f'"{POLICY}";q={most};w={_seconds(window_ms)}'.encode()
+        self._policy = f'"{POLICY}";q={most};w={seconds_of(window_ms)}'.encode()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["path"] in EXEMPT:
@@ -121,34 +121,29 @@ def _network(address: str) -> str:
 
 def state_of(verdict: Verdict) -> bytes:
     """Return the `RateLimit` field: what is left, and in how many seconds there is more."""
-    return f'"{verdict.limit.name}";r={verdict.remaining};t={_seconds(verdict.reset_ms)}'.encode()
+    return f'"{verdict.limit.name}";r={verdict.remaining};t={seconds_of(verdict.reset_ms)}'.encode()
+
+
+def told_of(verdict: Verdict) -> list[tuple[bytes, bytes]]:
+    """Return the fields that tell a limit and what is left of it, where they are not made once for all."""
+    limit = verdict.limit
+    policy = f'"{limit.name}";q={limit.most};w={seconds_of(limit.window_ms)}'
+    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state_of(verdict))]
 
 
 async def refuse_rate(scope: Scope, send: Send, verdict: Verdict, told: Sequence[tuple[bytes, bytes]] = ()) -> None:
     """Answer 429 with a JSON-RPC error that a client can show."""
+    limit = verdict.limit
+    refused = too_many("requests", most=limit.most, window_ms=limit.window_ms, retry_after_ms=verdict.retry_after_ms)
     record: Record = scope["portside.record"]
-    text = too_many(verdict)
-    record.outcome, record.error, record.error_code = "refused", text, refusal.TOO_MANY
-    error = {"code": refusal.TOO_MANY, "message": text, "data": {"retryAfterMs": verdict.retry_after_ms}}
-    body = msgspec.json.encode({"jsonrpc": "2.0", "id": None, "error": error})
+    record.outcome, record.error, record.error_code = "refused", refused.message, refused.code
+    error = {"code": refused.code, "message": refused.message, "data": refused.data}
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": refused.id, "error": error})
     head = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        (b"retry-after", str(_seconds(verdict.retry_after_ms)).encode()),
+        *((name.encode(), value.encode()) for name, value in refused.headers.items()),
         *told,
     ]
-    await send({"type": "http.response.start", "status": 429, "headers": head})
+    await send({"type": "http.response.start", "status": refused.status, "headers": head})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-
-def too_many(verdict: Verdict) -> str:
-    """Return what a person is told about a limit that is used up."""
-    limit = verdict.limit
-    return (
-        f"too many requests: at most {limit.most} within {limit.window_ms / 1000:g} s; "
-        f"try again in {_seconds(verdict.retry_after_ms)} s"
-    )
-
-
-def _seconds(milliseconds: int) -> int:
-    return -(-milliseconds // 1000)

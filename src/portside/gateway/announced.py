@@ -58,12 +58,18 @@ class Judge:
         self._announcements = announcements
         self._is_own_process = description.is_single
         self._subscribes = "modern" in description.eras
+        self._announces = description.announces
 
     def heard(self, told: Message, ear: Ear) -> None:
         """Take what the server says to one listener."""
-        is_common = self._is_own_process or (self._subscribes and not ear.is_session)
-        if told.method == changes.UPDATED or is_common:
-            self._announcements.announced(told, ear)
+        if ear.is_session:
+            is_common = told.method == changes.UPDATED or self._is_own_process
+        else:
+            # What a server announces on a channel of its own is taken from there.
+            is_common = not self._announces and (
+                told.method == changes.UPDATED or self._is_own_process or self._subscribes
+            )
+        self._announcements.announced(told, ear, is_common=is_common)
 
 
 class AnnouncedLink:

@@ -67,7 +67,8 @@ class Press:
     def open(self, sealed: bytes) -> tuple[str, Bulletin] | None:
         """Return sender and bulletin; None for our own, and, with a warning, for what is not to be believed.
 
-        Clears `is_gapless` where bulletins of the same sender are missing before this one.
+        To be called in the order of publication. Clears `is_gapless` where bulletins of the sender are missing before
+        this one.
         """
         opened = self._box.open(sealed)
         if opened is None:
@@ -82,7 +83,7 @@ class Press:
             return None
         known = self._read.get(envelope.sender)
         if known is not None and envelope.number <= known:
-            _log.warning("a bulletin was thrown away: it was read before")
+            _log.info("a bulletin was thrown away: it was read before")
             return None
         if known is not None and envelope.number > known + 1:
             self.is_gapless = False

@@ -14,7 +14,7 @@ from portside.gateway.ownership import Ownership
 from portside.gateway.stream import EventStream
 from portside.gateway.ticker import Ticker
 from portside.state.base import Streams
-from portside.wire import sse
+from portside.wire import refusal, sse
 from portside.wire.message import Message
 
 _log = logging.getLogger("portside.gateway")
@@ -216,7 +216,9 @@ class LegacyAnswer(Answer):
         stream.end_soon(sse.retry(self._retry_ms))
 
     def status(self, message_: Message) -> int:
-        return 200
+        """Return 200, as the era has it; a key that was used otherwise is refused like in the other era."""
+        code = message_.error["code"] if message_.error is not None else None
+        return refusal.HTTP_STATUS[code] if code in (refusal.KEY_REUSED, refusal.STATE_AWAY) else 200
 
     def _left(self) -> None:
         """Disconnecting does not cancel a legacy call (MCP 2025-11-25, Transports)."""

@@ -15,7 +15,7 @@ POLL_S: Final = 0.025
 MAX_POLL_S: Final = 0.5
 """How often the ledger is asked about a call that another replica runs: seldomer the longer it takes."""
 
-RECORD_S: Final = 30.0
+RECORD_S: Final = 600.0
 """How long is tried to record an outcome, or to free a key, while the ledger is away."""
 
 MAX_UNRECORDED: Final = 1000

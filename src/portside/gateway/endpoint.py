@@ -16,18 +16,20 @@ from portside.gateway.exchange import PURPOSE, Exchanges
 from portside.gateway.filtered import FilteredHost, FilteredLink
 from portside.gateway.guard import Guard
 from portside.gateway.http import Headers, Incoming, Outgoing, accepts, refuse, reply
+from portside.gateway.keyed import Count
+from portside.gateway.once import Once
 from portside.gateway.options import Options
 from portside.gateway.owners import Owners
 from portside.gateway.presence import Presence
 from portside.gateway.relay import Relay
 from portside.gateway.seal import Seal
-from portside.gateway.session import MayRerun
 from portside.gateway.sessions import LegacySessions
 from portside.gateway.ticker import Ticker
 from portside.hosting.base import Host, Link
 from portside.hosting.large import LargeWork
+from portside.state.base import Ledger
 from portside.state.connect import State
-from portside.wire import classify, headers, message, methods, refusal, revisions, strict
+from portside.wire import classify, headers, idempotency, message, methods, refusal, revisions, strict
 from portside.wire.message import Message
 from portside.wire.refusal import Refusal
 
@@ -73,14 +75,26 @@ class Gateway:
         secrets: Sequence[bytes] = (),
         guard: Guard | None = None,
         holder: str = "",
-        may_rerun: MayRerun | None = None,
+        ledger: Ledger | None = None,
+        count: Count = lambda _: None,
     ) -> None:
         ticker = Ticker(WATCH_AFTER_S)
-        self.presence = Presence(state.leases, holder, clock, is_shared=state.is_shared)
+        self.presence = Presence(state.leases, holder, clock, is_shared=state.is_shared, apart=state.apart)
         self.relay: Relay | None = None
         if state.is_shared:
             self.relay = Relay(state.mailbox, self.presence, secrets, self._answer_relayed, self._give_up)
-        may_rerun = may_rerun or Annotations(link, clock).may_rerun
+        may_rerun = Annotations(link, clock).may_rerun
+        self.once = Once(
+            ledger or state.ledger,
+            holder,
+            lives=self.presence.lives,
+            may_rerun=may_rerun,
+            call_timeout_s=options.call_timeout_s,
+            ttl_ms=options.ledger_ttl_ms,
+            max_bytes=options.max_ledger_bytes,
+            count=count,
+        )
+        host, link = self.once.host(host), self.once.link(link)
         calls = Calls(link, options, Seal(PURPOSE, secrets), ticker, holder)
         minted_by = foreign.minter(secrets)
 
@@ -114,8 +128,13 @@ class Gateway:
         secrets: Sequence[bytes] = (),
         guard: Guard | None = None,
         server_id: str = "",
+        ledger: Ledger | None = None,
+        count: Count = lambda _: None,
     ) -> "Gateway":
-        """Return a gateway in front of a started host. Raises StateUnavailable where shared state cannot be reached."""
+        """Return a gateway in front of a started host. Raises StateUnavailable where shared state cannot be reached.
+
+        `ledger` is where the outcomes of calls with a key are kept, if not in `state`; `count` hears of those calls.
+        """
         link = await host.open(None, _Nobody())
         holder = f"{server_id or 'replica'}.{token_hex(8)}"
         host, link = foreign.guarded(
@@ -123,7 +142,9 @@ class Gateway:
         )
         if guard is not None and not guard.policy.is_empty:
             host, link = FilteredHost(host, guard.policy), FilteredLink(link, guard.policy)
-        gateway = cls(host, link, state, options, clock, secrets=secrets, guard=guard, holder=holder)
+        gateway = cls(
+            host, link, state, options, clock, secrets=secrets, guard=guard, holder=holder, ledger=ledger, count=count
+        )
         await gateway.presence.open()
         if gateway.relay is not None:
             gateway.relay.open()
@@ -186,6 +207,7 @@ class Gateway:
         _check_content(incoming)
         body = incoming.body
         sent = message.parse(body) if len(body) <= strict.LARGE else await self._parsing.run(message.parse, body)
+        idempotency.check(sent, incoming.headers)
         record = incoming.record
         if isinstance(sent, tuple):
             record.era, record.rpc_method = "legacy", "batch"
@@ -228,7 +250,8 @@ class Gateway:
         modern = sum(
             1 for one in self.exchanges.calls.running if one.asked.method != methods.LISTEN and not one.is_waiting
         )
-        return modern + sum(len(session.calls) for session in self.legacy.live.values())
+        legacy = sum(len(session.calls) for session in self.legacy.live.values())
+        return modern + legacy + self.once.unattended
 
     @property
     def open_streams(self) -> int:
@@ -241,13 +264,18 @@ class Gateway:
         await self.exchanges.end_listening()
         self.legacy.hint_and_end_streams()
 
-    async def relayed(self) -> None:
-        """Return once everything that is being answered for other replicas is answered."""
+    async def settled(self) -> None:
+        """Return once everything is answered that no client of this process waits for.
+
+        That is what other replicas asked for, and calls with a key whose client has left.
+        """
         if self.relay is not None:
             await self.relay.answered()
+        await self.once.settled()
 
     async def close(self) -> None:
         """Cancel what still runs and end every session."""
+        await self.once.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         self.exchanges.cancel_suspended()

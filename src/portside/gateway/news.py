@@ -35,9 +35,10 @@ Hook = Callable[[Message], None]
 
 @dataclass(slots=True)
 class _Gathered:
-    """One change that was announced, and which listeners the server told by itself."""
+    """One change: which listeners the server told by itself, and whether it concerns the others."""
 
     ears: set[Ear] = field(default_factory=lambda: set[Ear]())
+    is_common: bool = False
 
 
 class Announcements:
@@ -96,6 +97,11 @@ class Announcements:
         for ear in list(self.ears):
             self.leave(ear)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something that was announced here is not published yet."""
+        return not self._published.is_set()
+
     # -- listeners ------------------------------------------------------------------------------
 
     def listen(self, back: Back, heard: Callable[[Message, Ear], None], *, is_session: bool) -> Ear:
@@ -116,8 +122,11 @@ class Announcements:
 
     # -- what the server of this replica announces ----------------------------------------------
 
-    def announced(self, told: Message, ear: Ear | None = None) -> None:
-        """Take an announcement of the server; `ear` is the listener it was made to, if it was made to one."""
+    def announced(self, told: Message, ear: Ear | None = None, *, is_common: bool = True) -> None:
+        """Take an announcement of the server; `ear` is the listener it was made to, if it was made to one.
+
+        One that is not common concerns nobody else, but who was told by it need not be told the same again.
+        """
         key = key_of(told)
         if key is None or self._is_closed:
             return
@@ -125,12 +134,15 @@ class Announcements:
         if gathered is None:
             gathered = self._gathering[key] = _Gathered()
             self._timers[key] = asyncio.get_running_loop().call_later(GATHER_S, self._tell, key)
+        gathered.is_common = gathered.is_common or is_common
         if ear is not None:
             gathered.ears.add(ear)
 
     def _tell(self, key: Key) -> None:
         self._timers.pop(key).cancel()
         gathered = self._gathering.pop(key)
+        if not gathered.is_common:
+            return
         self._tell_here([key], but=gathered.ears)
         if not self._tasks:
             return
@@ -148,19 +160,11 @@ class Announcements:
         self._stirred.set()
 
     async def _publish(self, news: News, press: Press) -> None:
-        failures = 0
         while True:
             await self._stirred.wait()
             self._stirred.clear()
             while bulletin := self._next():
-                try:
-                    await news.publish(press.seal(bulletin))
-                    failures = 0
-                except StateUnavailable as error:
-                    self._put_back(bulletin)
-                    _log.debug("an announcement waits for shared state: %s", error.message)
-                    await asyncio.sleep(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
-                    failures += 1
+                await _published(news, press.seal(bulletin))
             self._published.set()
 
     def _next(self) -> Bulletin | None:
@@ -172,14 +176,6 @@ class Announcements:
             return bulletin
         wants, self._wants = self._wants, None
         return wants
-
-    def _put_back(self, bulletin: Bulletin) -> None:
-        if isinstance(bulletin, Told):
-            self._waiting = {**dict.fromkeys(bulletin.changes), **self._waiting}
-            self._is_too_much = self._is_too_much or bulletin.is_all
-        elif self._wants is None:
-            self._wants = bulletin
-        self._stirred.set()
 
     # -- what other replicas announce -----------------------------------------------------------
 
@@ -236,3 +232,16 @@ class Announcements:
             for ear in list(self.ears):
                 if but is None or ear not in but:
                     ear.hear(key)
+
+
+async def _published(news: News, sealed: bytes) -> None:
+    """Publish until shared state says that it has it; where it had it before, readers know that by the number."""
+    failures = 0
+    while True:
+        try:
+            await news.publish(sealed)
+            return
+        except StateUnavailable as error:
+            _log.debug("an announcement waits for shared state: %s", error.message)
+            await asyncio.sleep(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
+            failures += 1

@@ -84,10 +84,13 @@ class Once:
             self._count("replayed")
         return await known.join(asked, back, call)
 
-    async def close(self, *, grace_s: float = 0.0) -> None:
-        """End: what still runs has `grace_s` to do so itself, then it is cancelled and its end recorded."""
-        if self._tasks and grace_s > 0:
-            await asyncio.wait(self._tasks, timeout=grace_s)
+    async def settled(self) -> None:
+        """Return once no call with a key runs any more."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def close(self) -> None:
+        """End: what still runs is cancelled and its end recorded."""
         self._claims.end()
         for one in list(self._calls.values()):
             one.cancel()

@@ -17,3 +17,5 @@ class Options:
     max_stream_backlog: int = 1024
     max_suspended_calls: int = 100
     suspended_call_s: float = 600.0
+    ledger_ttl_ms: int = 24 * 60 * 60 * 1000
+    max_ledger_bytes: int = 1024 * 1024

@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from portside.clock import Clock
 from portside.errors import StateUnavailable
+from portside.gateway.heart import Heart
 from portside.state.base import Leases, life
 
 LIFE_MS: Final = 1200
@@ -28,14 +31,23 @@ class Presence:
     this replica owned may be used before shared state has been asked whose it is. A token that changed says the same.
     """
 
-    def __init__(self, leases: Leases, holder: str, clock: Clock, *, is_shared: bool) -> None:
+    def __init__(
+        self,
+        leases: Leases,
+        holder: str,
+        clock: Clock,
+        *,
+        is_shared: bool,
+        apart: Callable[[], AbstractAsyncContextManager[Leases]] | None = None,
+    ) -> None:
         self.holder = holder
         self._leases = leases
         self._clock = clock
         self._is_shared = is_shared
-        self._token: int | None = None
-        self._until = float("-inf")
+        # Token and end in one: the heart's thread replaces them while the loop reads.
+        self._life: tuple[int | None, float] = None, float("-inf")
         self._renewing: asyncio.Task[None] | None = None
+        self._heart = Heart(apart, self._beat, clock, every_s=RENEW_S) if apart is not None else None
         self._watched: dict[str, tuple[float, bool]] = {}
 
     @property
@@ -43,22 +55,29 @@ class Presence:
         """The token of the life that lasts now, None where there is none."""
         if not self._is_shared:
             return 0
-        return self._token if self._clock.monotonic() < self._until else None
+        token, until = self._life
+        return token if self._clock.monotonic() < until else None
 
     async def open(self) -> None:
         """Begin to live. Raises StateUnavailable."""
-        if self._is_shared:
-            await self._renew()
+        if not self._is_shared:
+            return
+        await self._renew(self._leases)
+        if self._heart is not None:
+            self._heart.open()
+        else:
             self._renewing = asyncio.create_task(self._run(), name="presence")
 
     async def close(self) -> None:
         """End: from here on everybody may take over what was ours. May be called twice."""
-        if self._renewing is None:
+        if not self._is_shared:
             return
-        self._renewing.cancel()
-        await asyncio.wait([self._renewing])
-        self._renewing = None
-        self._until = float("-inf")
+        if self._heart is not None:
+            await self._heart.close()
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait([self._renewing])
+        self._life = None, float("-inf")
         try:
             await self._leases.release(life(self.holder), self.holder)
         except StateUnavailable as error:
@@ -80,16 +99,18 @@ class Presence:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(RENEW_S)
-            try:
-                await self._renew()
-            except StateUnavailable as error:
-                _log.debug("this replica's life could not be renewed: %s", error.message)
+            await self._beat(self._leases)
 
-    async def _renew(self) -> None:
-        began = self._clock.monotonic()
-        token = await self._leases.acquire(life(self.holder), self.holder, ttl_ms=LIFE_MS)
-        if token is not None and token != self._token and self._token is not None:
+    async def _beat(self, leases: Leases) -> None:
+        try:
+            await self._renew(leases)
+        except StateUnavailable as error:
+            _log.debug("this replica's life could not be renewed: %s", error.message)
+
+    async def _renew(self, leases: Leases) -> None:
+        began, (former, _) = self._clock.monotonic(), self._life
+        token = await leases.acquire(life(self.holder), self.holder, ttl_ms=LIFE_MS)
+        if token is not None and former is not None and token != former:
             _log.warning("this replica's life had lapsed: what it owned is asked for again before it is used")
-        self._token = token
         # Counted from before the question: the answer may have been on its way for long.
-        self._until = began + LIFE_MS / 1000 - MARGIN_S
+        self._life = token, began + LIFE_MS / 1000 - MARGIN_S

@@ -1,13 +1,14 @@
 """Logs: one JSON object a line on stderr, or text for a person; the same shape for whoever logs in this process.
 
 Logging is the process's, not an object's: `configure` sets it up once, `reclaim` takes it back after foreign code ran.
+What looks like a secret is hidden in whatever is logged, stack traces included (`observe/mask.py`).
 """
 
 import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from errno import EDQUOT, ENOSPC
 from functools import lru_cache
 from logging.handlers import RotatingFileHandler
@@ -20,7 +21,8 @@ from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.typing import EventDict, WrappedLogger
 
 from portside.errors import StartFailed
-from portside.observe.record import Record, as_fields
+from portside.observe.mask import Mask
+from portside.observe.record import ERROR_LIMIT, NAME_LIMIT, Record, as_fields
 
 Format = Literal["auto", "json", "console"]
 
@@ -42,19 +44,20 @@ def configure(
     service: str = "portside",
     server_id: str | None = None,
     log_dir: str | Path | None = None,
+    secrets: Iterable[str] = (),
 ) -> None:
     """Log from `level` up on stderr, and with `log_dir` to `error.log` and `combined.log` there. May be called again.
 
-    `auto` is console text where stderr is a terminal, else JSON; files are always JSON. Raises ValueError for an
-    unknown level, StartFailed when files cannot be written in `log_dir` (a full disk aside, which restarting cannot
-    cure).
+    `auto` is console text where stderr is a terminal, else JSON; files are always JSON. `secrets` are hidden in every
+    line, beside what looks like one. Raises ValueError for an unknown level, StartFailed when files cannot be written
+    in `log_dir` (a full disk aside, which restarting cannot cure).
     """
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise ValueError(f"log level {level!r}: expected debug, info, warning, error or critical")
     is_console = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
     identity = {"service": service, **({"server_id": server_id} if server_id else {})}
-    made = _Output(number, is_console, identity, Path(log_dir) if log_dir else None)
+    made = _Output(number, is_console, identity, Path(log_dir) if log_dir else None, Mask(secrets))
     _close()
     _active.append(made)
     made.install()
@@ -99,17 +102,21 @@ def encode(event: Mapping[str, object]) -> str:
 class _Output:
     """Where this process logs to."""
 
-    def __init__(self, level: int, is_console: bool, identity: Mapping[str, str], folder: Path | None) -> None:
+    def __init__(
+        self, level: int, is_console: bool, identity: Mapping[str, str], folder: Path | None, mask: Mask
+    ) -> None:
         self._level = level
         self._is_console = is_console
         self._identity = identity
+        self._mask = mask
+        as_json = [_Json(identity, mask)]
         self._console = _Console(sys.stderr)
-        self._console.setFormatter(_formatter(_text_renderer() if is_console else [_Json(identity)]))
+        self._console.setFormatter(_formatter(_text_renderer(mask) if is_console else as_json))
         self._errors = _File.open(folder / "error.log", self._console) if folder else None
         self._combined = _File.open(folder / "combined.log", self._console) if folder else None
         for file in (self._errors, self._combined):
             if file is not None:
-                file.setFormatter(_formatter([_Json(identity)]))
+                file.setFormatter(_formatter(as_json))
         if self._errors is not None:
             self._errors.setLevel(logging.ERROR)
         self._handlers = [handler for handler in (self._console, self._errors, self._combined) if handler is not None]
@@ -142,8 +149,14 @@ class _Output:
         is_failure = record.status >= 500
         if self._level > (logging.ERROR if is_failure else logging.INFO):
             return
+        # Only these hold a client's own words; all else is bounded by those who set it. Masked before they are cut.
+        fields = as_fields(record)
+        if record.name is not None:
+            fields["name"] = self._mask.text(record.name)[:NAME_LIMIT]
+        if record.error is not None:
+            fields["error"] = self._mask.text(record.error)[:ERROR_LIMIT]
         if self._is_console:
-            (_log.error if is_failure else _log.info)("http.request", **as_fields(record))
+            (_log.error if is_failure else _log.info)("http.request", **fields)
             return
         # Straight to the handlers: the whole chain costs many times more, and every request pays.
         line = encode(
@@ -152,7 +165,7 @@ class _Output:
                 "level": "error" if is_failure else "info",
                 "event": "http.request",
                 **self._identity,
-                **as_fields(record),
+                **fields,
             }
         )
         self._console.append(line)
@@ -179,12 +192,7 @@ class _Console(logging.StreamHandler[TextIO]):
     """stderr, a line at a time, flushed at once: a crash loses nothing."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            line = self.format(record)
-        except Exception:
-            self.handleError(record)
-        else:
-            self.append(line)
+        self.append(_formatted(self, record))
 
     def append(self, line: str) -> None:
         self.acquire()
@@ -222,12 +230,7 @@ class _File(RotatingFileHandler):
         return cls(path, console)
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            line = self.format(record)
-        except Exception:
-            self.handleError(record)
-        else:
-            self.append(line)
+        self.append(_formatted(self, record))
 
     def append(self, line: str) -> None:
         self.acquire()
@@ -276,6 +279,16 @@ class _File(RotatingFileHandler):
             return
 
 
+def _formatted(handler: logging.Handler, record: logging.LogRecord) -> str:
+    try:
+        return handler.format(record)
+    except Exception as error:
+        # Whoever logged it must not fail of that. The library would print the arguments, whatever they are.
+        told = {"timestamp": timestamp(record.created), "level": "error", "event": "log.line_failed"}
+        where = f"{record.pathname}:{record.lineno}"
+        return encode({**told, "logger": record.name, "where": where, "error": type(error).__name__})
+
+
 def _take_console(logger: logging.Logger, *, keep: Sequence[logging.Handler]) -> None:
     for handler in list(logger.handlers):
         if handler in keep:
@@ -297,14 +310,15 @@ def _formatter(render: Sequence[Any]) -> structlog.stdlib.ProcessorFormatter:
 class _Json:
     """Renders an event as a line, the fields every line has first."""
 
-    def __init__(self, identity: Mapping[str, str]) -> None:
+    def __init__(self, identity: Mapping[str, str], mask: Mask) -> None:
         self._identity = identity
+        self._mask = mask
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
-        return encode(_headed(event, self._identity))
+        return self._mask.line(encode(_headed(event, self._identity)))
 
 
-def _text_renderer() -> list[Callable[[WrappedLogger, str, EventDict], Any]]:
+def _text_renderer(mask: Mask) -> list[Callable[[WrappedLogger, str, Any], Any]]:
     def printable(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         # A client's words must not steer the terminal they are shown on.
         return {
@@ -312,7 +326,10 @@ def _text_renderer() -> list[Callable[[WrappedLogger, str, EventDict], Any]]:
             for key, value in _headed(event, {}).items()
         }
 
-    return [printable, ConsoleRenderer(exception_formatter=plain_traceback)]
+    def secretless(logger: WrappedLogger, method: str, event: str) -> str:
+        return mask.text(event)
+
+    return [printable, ConsoleRenderer(exception_formatter=plain_traceback), secretless]
 
 
 def _headed(event: EventDict, identity: Mapping[str, str]) -> dict[str, Any]:

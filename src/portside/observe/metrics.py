@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from typing import Final, NamedTuple, cast
+from typing import Final, Literal, NamedTuple, cast
 
 from prometheus_client import (
     CollectorRegistry,
@@ -29,6 +29,8 @@ MAX_SCHEMES: Final = 50
 MAX_ROUTES: Final = 200
 MAX_NAME: Final = 128
 """How many values a label may take, and how long (characters) a tool name may be, before all others are `other`."""
+
+Keyed = Literal["replayed", "conflict", "unknown", "unavailable"]
 
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,31}", re.ASCII)
 
@@ -76,6 +78,12 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
+        self._keyed = Counter(
+            "mcp_idempotent_calls_total",
+            "Calls with an idempotency key that were not simply run, by what became of them.",
+            ("result",),
+            registry=self.registry,
+        )
         self._connections = self._gauge("mcp_active_connections", "Open client connections.")
         self._sessions = self._gauge("mcp_sessions", "Open sessions of the session-based protocol revisions.")
         self._streams = self._gauge(
@@ -116,6 +124,10 @@ class Metrics:
             self._resources.count(_scheme(record.name), record.outcome)
         if record.outcome == "refused":
             self._refused.labels(_reason(record.status)).inc()
+
+    def keyed(self, result: Keyed) -> None:
+        """Count one call with an idempotency key that was answered otherwise than by running it."""
+        self._keyed.labels(result).inc()
 
     def render(self, accept: str = "") -> Exposition:
         """Return a scrape: Prometheus text 0.0.4, or OpenMetrics 1.0 for an `Accept` header that names it."""

@@ -1,1 +1,1 @@
-"""What must not be lost: API keys and the audit log, in SQLite or PostgreSQL, migrated and backed up."""
+"""What must not be lost: API keys, the audit log, calls with a key, in SQLite or PostgreSQL, migrated and backed up."""

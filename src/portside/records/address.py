@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl, urlencode
 
 from portside.errors import Problem, SettingsInvalid
 
+NAME: Final = "PORTSIDE_DATABASE_URL"
+_ALIAS: Final = "DATABASE_URL"
 EXPECTED: Final = "postgresql://user:password@host/database or sqlite:///path/to/file.db"
 
 _URL: Final = re.compile(r"(?P<scheme>[a-z]+)(\+[a-z0-9_]+)?://(?P<rest>.*)", re.DOTALL)
@@ -32,8 +34,14 @@ def default(data_dir: Path) -> str:
     return f"sqlite:///{data_dir.absolute() / 'records' / 'portside.db'}"
 
 
-def parse(url: str, *, name: str = "DATABASE_URL") -> Address:
-    """Return where `url` leads; `name` is the setting it came from.
+def set_by(origin: str) -> str:
+    """Return the name a URL was set by, ours or a shared one; `origin` is what the settings say of it."""
+    source, _, name = origin.partition(" ")
+    return name if source == "environment" else NAME
+
+
+def parse(url: str, *, name: str = NAME) -> Address:
+    """Return where `url` leads; `name` is what it was set by.
 
     A driver, as in `postgresql+psycopg://`, is read past. Raises SettingsInvalid, never with the password in it.
     """

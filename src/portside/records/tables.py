@@ -2,9 +2,20 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Double, MetaData, PrimaryKeyConstraint, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
 
-SCHEMA: Final = "0001"
+SCHEMA: Final = "0002"
 """The newest migration: a database at this revision has exactly these tables."""
 
 SCHEMA_TABLE: Final = "portside_schema"
@@ -38,4 +49,17 @@ audit: Final = Table(
     Column("hash", Text, nullable=False),
     Column("checkpoint", Text),
     PrimaryKeyConstraint("writer", "sequence", name="portside_audit_pkey"),
+)
+
+ledger: Final = Table(
+    "portside_ledger",
+    metadata,
+    Column("key", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("outcome", LargeBinary),
+    PrimaryKeyConstraint("key", name="portside_ledger_pkey"),
+    Index("portside_ledger_expires", "expires"),
 )

@@ -19,6 +19,7 @@ from portside.clock import Clock
 from portside.edge.stack import Callers
 from portside.edge.tls import Tls, TlsFiles
 from portside.errors import Problem, RecordsUnavailable, SettingsInvalid, StartFailed, StateUnavailable
+from portside.gateway.durable import DurableLedger
 from portside.gateway.guard import Guard
 from portside.gateway.recording import Recorder
 from portside.observe import health
@@ -27,7 +28,7 @@ from portside.records import address
 from portside.serve.identity import Identity, identity
 from portside.settings.model import Settings
 from portside.settings.sources import Loaded
-from portside.state.base import Counters, Limit, Verdict
+from portside.state.base import Counters, Ledger, Limit, Verdict
 from portside.state.bounds import Bounds
 from portside.state.connect import State, memory_state, redis_state
 from portside.state.counters import MemoryCounters
@@ -50,6 +51,7 @@ class Parts:
         self._records_ping: Callable[[], Awaitable[None]] | None = None
         self.identity: Identity | None = identity(settings, loaded.scopes, clock)
         self._state: State | None = None
+        self.ledger: Ledger | None = None
         self.counters: Counters = MemoryCounters(clock)
         self._degraded: DegradedCounters | None = None
         if settings.redis_url is not None:
@@ -181,18 +183,24 @@ class Parts:
 
     @property
     def _needs_records(self) -> bool:
-        return self._settings.api_keys or self._settings.audit == "database"
+        settings = self._settings
+        return settings.api_keys or settings.audit == "database" or settings.ledger == "records"
 
     async def _open_records(self) -> Sink:
         # Imported only where there are records: the SQL layer takes longer to load than all the rest.
         from portside.audit.sinks.records import RecordsSink
         from portside.records.connect import open_records
 
+        settings, url = self._settings, records_url(self._settings)
+        address.parse(url, name=address.set_by(self._origins["database_url"]))
+        secrets = [key.reveal() for key in settings.encryption_keys]
         try:
-            records = await self._stack.enter_async_context(open_records(records_url(self._settings)))
+            records = await self._stack.enter_async_context(open_records(url, secrets=secrets, clock=self._clock))
         except RecordsUnavailable as error:
             raise StartFailed(error.message, hint="start the database, or see PORTSIDE_DATABASE_URL") from error
         self._records_ping = records.ping
+        if settings.ledger == "records":
+            self.ledger = DurableLedger(records.ledger)
         if self.identity is not None and self.identity.book is not None:
             self.identity.book.book = await self._stack.enter_async_context(open_book(records.keys, self._clock))
         return RecordsSink(records.audit)

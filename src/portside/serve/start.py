@@ -28,6 +28,7 @@ from portside.serve.ops import Ops, Readiness
 from portside.serve.parts import Parts
 from portside.serve.protocol import protocol_class
 from portside.settings.model import Settings
+from portside.settings.secret_texts import secret_texts
 from portside.settings.sources import Loaded, scrub
 
 _log = structlog.get_logger("portside.serve")
@@ -42,7 +43,8 @@ def serve(loaded: Loaded) -> int:
     if settings.target is None:
         raise StartFailed("nothing to serve", hint="name a target: portside serve server.py (or set PORTSIDE_TARGET)")
     named = target.parse(settings.target)
-    log.configure(settings.log_level, settings.log_format, "portside", settings.server_id, settings.log_dir)
+    hidden = secret_texts(settings)
+    log.configure(settings.log_level, settings.log_format, "portside", settings.server_id, settings.log_dir, hidden)
     sock = server.bind(settings.host, settings.port)
     # The user's code runs in this process: what is secret must be gone from the environment first.
     scrub(os.environ)
@@ -179,6 +181,8 @@ class Process:
             secrets=secrets,
             guard=self._parts.guard(),
             server_id=settings.server_id or "",
+            ledger=self._parts.ledger,
+            count=self._metrics.keyed,
         )
         self._app.routes = host.routes
         # What is here now stays: collecting it again and again would only cost every call a share.
@@ -227,7 +231,7 @@ class Process:
         if gateway is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._drain_until):
-                    await gateway.relayed()
+                    await gateway.settled()
             await gateway.close()
         if host is not None:
             try:
@@ -279,6 +283,8 @@ def _gateway_options(settings: Settings) -> Options:
         session_idle_s=settings.session_idle_ms / 1000,
         max_suspended_calls=settings.max_suspended_calls,
         suspended_call_s=settings.suspended_call_ms / 1000,
+        ledger_ttl_ms=settings.ledger_ttl_ms,
+        max_ledger_bytes=settings.max_ledger_bytes,
     )
 
 

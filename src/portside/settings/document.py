@@ -18,6 +18,7 @@ _GROUPS = {
     "rate": "Rate limits",
     "state": "What replicas share",
     "records": "The durable store",
+    "ledger": "Calls with an idempotency key",
     "audit": "The audit log",
     "limits": "Limits",
     "proxy": "Behind a proxy",

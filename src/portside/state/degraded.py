@@ -34,6 +34,8 @@ class DegradedCounters:
         return verdict
 
     async def _hit_locally(self, limits: Sequence[Limit], cost: int) -> Verdict:
+        if not limits or not 1 <= cost <= min(limit.most for limit in limits):
+            raise ValueError(f"{cost} uses under {len(limits)} limits: expected 1 to the smallest of them")
         replicas = max(1, self._share())
         # A cost that the share cannot hold counts as all of it.
         shares = [replace(limit, most=max(1, limit.most // replicas)) for limit in limits]

@@ -28,11 +28,12 @@ TLS_CIPHERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One replica: the name it has in logs, and where it listens."""
+    """One replica: the name it has in logs, and where it listens. One that is `out` is known, but sent nothing yet."""
 
     name: str
     host: str
     port: int = 3000
+    out: bool = False
 
     @property
     def address(self) -> str:
@@ -47,7 +48,10 @@ class Front:
     `certificate` and `key` are PEM files; without them there is no HTTPS, and HTTP is passed on instead of redirected:
     for tests and for a load balancer in front that ends TLS. HAProxy wants chain and key in the one file `bundle`.
     Where there are `names`, only they are redirected to HTTPS. A body's and an answer's timeouts are nginx's own;
-    behind HAProxy, portside's apply.
+    behind HAProxy, portside's apply. Without `redirects`, HTTPS is all there is.
+
+    `gates` is a folder for nginx, which has no other way to be told something while it runs: a file with a backend's
+    name in it takes that backend out of use, from the next request on.
     """
 
     backends: tuple[Backend, ...]
@@ -67,6 +71,8 @@ class Front:
     address: str = ""
     stats_address: str = "127.0.0.1"
     runtime_folder: str = "/var/run/portside"
+    redirects: bool = True
+    gates: str | None = None
 
     def __post_init__(self) -> None:
         if not self.backends:

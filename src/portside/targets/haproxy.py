@@ -18,7 +18,7 @@ def render(front: Front) -> str:
         ["# Made by portside; do not edit: the next rendering would overwrite it."],
         ["global", *_indented(_global(front))],
         ["defaults", *_indented(_defaults(front))],
-        *([["frontend plain", *_indented(_redirect(front))]] if front.bundle is not None else []),
+        *([["frontend plain", *_indented(_redirect(front))]] if front.bundle is not None and front.redirects else []),
         ["frontend clients", *_indented(_clients(front))],
         ["backend replicas", *_indented(_replicas(front))],
         ["frontend stats", *_indented(_stats(front))],
@@ -117,7 +117,7 @@ def _replicas(front: Front) -> Iterator[str]:
         "http-check expect status 200",
         "# A replica that drains fails its check and finishes what it has: its connections are left alone.",
         "default-server check inter 1s fall 2 rise 1",
-        *(f"server {backend.name} {backend.address}" for backend in front.backends),
+        *(f"server {one.name} {one.address}{' disabled' if one.out else ''}" for one in front.backends),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from portside.targets import nginx_gates
 from portside.targets.front import ENDPOINT, INSECURE_HEADERS, SECURITY_HEADERS, TLS_CIPHERS, Front
 
 _LOG: Final = (
@@ -16,7 +17,10 @@ def render(front: Front) -> str:
 
     nginx cannot learn which replica opened a session, so it hashes the session id: the first request after
     `initialize` usually reaches another replica than the one that answered it, and each session is moved once.
+    Raises ValueError where every backend is out of use: nginx cannot be told that.
     """
+    if all(backend.out for backend in front.backends):
+        raise ValueError("nginx needs at least one backend that is in use")
     blocks = [
         "# Made by portside; do not edit: the next rendering would overwrite it.",
         "worker_processes auto;",
@@ -57,18 +61,14 @@ def _http(front: Front) -> Iterator[str]:
         "",
         "# A session stays on one replica; what has no session goes anywhere.",
         'map $http_mcp_session_id $portside_place { "" $request_id; default $http_mcp_session_id; }',
-        "upstream portside {",
-        "    hash $portside_place consistent;",
-        "    # max_fails=0: a replica that drains refuses connections for a moment, and must not be shunned for it.",
-        *(f"    server {backend.address} max_fails=0;" for backend in front.backends),
-        "    keepalive 64;",
-        "}",
+        *(_upstream(front) if front.gates is None else nginx_gates.upstreams(front)),
         "",
     )
     if front.certificate is None:
         yield from _server(front, [f"listen {_listen(front, front.http_port)};"])
         return
-    yield from _redirect(front)
+    if front.redirects:
+        yield from _redirect(front)
     yield from _server(
         front,
         [
@@ -83,6 +83,15 @@ def _http(front: Front) -> Iterator[str]:
             "ssl_session_tickets off;",
         ],
     )
+
+
+def _upstream(front: Front) -> Iterator[str]:
+    yield "upstream portside {"
+    yield "    hash $portside_place consistent;"
+    yield "    # max_fails=0: a replica that drains refuses connections for a moment, and must not be shunned for it."
+    yield from (f"    server {backend.address} max_fails=0;" for backend in front.backends if not backend.out)
+    yield "    keepalive 64;"
+    yield "}"
 
 
 def _redirect(front: Front) -> Iterator[str]:
@@ -100,7 +109,8 @@ _TEMPORARY: Final = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 def _server(front: Front, listen: list[str]) -> Iterator[str]:
-    endpoint = f"proxy_pass http://portside; proxy_read_timeout {front.stream_timeout_s}s;"
+    place = "portside" if front.gates is None else nginx_gates.PLACE
+    endpoint = f"proxy_pass http://{place}; proxy_read_timeout {front.stream_timeout_s}s;"
     lines = [
         *listen,
         *([f"server_name {' '.join(front.names)};"] if front.names else []),
@@ -112,12 +122,13 @@ def _server(front: Front, listen: list[str]) -> Iterator[str]:
         *_PASSED,
         "",
         "if ($portside_agrees = 0) { return 400; }",
+        *(() if front.gates is None else nginx_gates.walk(front)),
         f"location = {ENDPOINT} {{ {endpoint} }}",
         f"location = {ENDPOINT}/ {{ {endpoint} }}",
         "# Metrics are for the inside.",
         "location = /metrics { return 404; }",
         "# The operators' paths, the metadata of the protected resource, and what the hosted server brings.",
-        "location / { proxy_pass http://portside; }",
+        f"location / {{ proxy_pass http://{place}; }}",
     ]
     yield from ("server {", *_indented(lines), "}")
 

@@ -44,14 +44,15 @@ def check(sent: Message | tuple[Message, ...], headers: Mapping[bytes, bytes]) -
     """
     raw = headers.get(HEADER)
     if isinstance(sent, tuple):
-        if raw is not None:
-            text = f"an Idempotency-Key is the key of one call: in a batch, put each into its params._meta[{META!r}]"
-            raise Refusal(refusal.INVALID_REQUEST, text)
-        for one in sent:
-            key_of(one)
+        _check_batch(sent, raw)
         return
+    if sent.method != CALL or sent.kind != "request":
+        return
+    meta = sent.params.get("_meta") if sent.params else None
+    if raw is None and (not isinstance(meta, dict) or META not in meta):
+        return  # nearly every call
     named = key_of(sent)
-    if raw is None or sent.method != CALL or sent.kind != "request":
+    if raw is None:
         return
     key = read_header(raw, sent)
     if named is None:
@@ -59,6 +60,14 @@ def check(sent: Message | tuple[Message, ...], headers: Mapping[bytes, bytes]) -
     elif named != key:
         text = f"the Idempotency-Key header and params._meta[{META!r}] name different keys"
         raise Refusal(refusal.INVALID_REQUEST, text, id=sent.id)
+
+
+def _check_batch(sent: tuple[Message, ...], raw: bytes | None) -> None:
+    if raw is not None:
+        text = f"an Idempotency-Key is the key of one call: in a batch, put each into its params._meta[{META!r}]"
+        raise Refusal(refusal.INVALID_REQUEST, text)
+    for one in sent:
+        key_of(one)
 
 
 def read_header(raw: bytes, sent: Message) -> str:

@@ -32,9 +32,10 @@ class MemorySessions:
 
     async def create(self, record: SessionRecord, owner: str) -> int:
         self._expire()
-        self._kept[record.id] = _Kept(record, owner, 1, self._clock.monotonic() + self._idle_s)
-        self._kept.move_to_end(record.id)
-        return 1
+        former = self._kept.pop(record.id, None)
+        epoch = former.epoch + 1 if former is not None else 1
+        self._kept[record.id] = _Kept(record, owner, epoch, self._clock.monotonic() + self._idle_s)
+        return epoch
 
     async def load(self, id: str) -> Held | None:
         kept = self._find(id)

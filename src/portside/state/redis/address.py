@@ -13,7 +13,7 @@ EXPECTED: Final = (
 
 _URL: Final = re.compile(
     r"(?P<scheme>rediss?)(?P<sentinel>\+sentinel)?://((?P<login>[^/?#]*)@)?(?P<hosts>[^@/?#]+)"
-    r"(/(?P<path>[^/?#]*))?(\?(?P<query>[^#]*))?"
+    r"(/(?P<path>[^@/?#]*))?(\?(?P<query>[^@#]*))?"
 )
 _HOST: Final = re.compile(r"(\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(:(?P<port>[0-9]{1,5}))?")
 _PORT: Final = 6379

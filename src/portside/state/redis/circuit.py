@@ -43,7 +43,8 @@ class Circuit:
         self._probing = asyncio.create_task(self._run(), name="state-probe")
 
     async def close(self) -> None:
-        """Stop asking; the circuit stays as it is."""
+        """Stop asking, and refuse from here on."""
+        self._why = f"state on {self._shown} is closed"
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.wait([self._probing])

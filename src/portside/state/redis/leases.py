@@ -41,4 +41,4 @@ class RedisLeases:
 
     async def holder(self, name: str) -> str | None:
         holder = await self._client.run(_HOLDER, (self._client.key("lease", name),))
-        return holder.decode() if isinstance(holder, bytes) else None
+        return holder.decode(errors="replace") if isinstance(holder, bytes) else None

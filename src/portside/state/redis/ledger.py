@@ -67,12 +67,12 @@ class RedisLedger:
         match said:
             case [b"conflict", *_]:
                 return Entry("conflict")
-            case [b"new", bytes(number), *_]:
+            case [b"new", bytes(number), *_] if number.isdigit():
                 return Entry("new", int(number), owner)
-            case [b"running", bytes(number), bytes(runner), *_]:
+            case [b"running", bytes(number), bytes(runner), *_] if number.isdigit():
                 return Entry("running", int(number), runner.decode(errors="replace"))
-            case [b"done", bytes(number), bytes(runner), bytes(sealed)]:
-                outcome = self._sealed.open(sealed, f"{name}/{number.decode(errors='replace')}")
+            case [b"done", bytes(number), bytes(runner), bytes(sealed)] if number.isdigit():
+                outcome = self._sealed.open(sealed, f"{name}/{int(number)}")
                 return Entry("done", int(number), runner.decode(errors="replace"), outcome)
             case _:
                 raise StateUnavailable(f"the ledger on Redis gave {said!r}: expected an entry")

@@ -12,9 +12,14 @@ from portside.state.redis.lua import NOW
 
 _READ_AT_ONCE: Final = 1000
 
+# Beside a box lies how many bytes it holds, and when the first of its letters expires: only then is a full box searched
+# for what can go.
 _RECOUNT: Final = """
-local function recount(bytes)
-    redis.call('SET', KEYS[2], text(math.max(bytes, 0)), 'PX', text(math.max(redis.call('PTTL', KEYS[1]), 1)))
+local function bytes_held() return tonumber(redis.call('HGET', KEYS[2], 'bytes') or '0') end
+local function recount(bytes, soonest)
+    redis.call('HSET', KEYS[2], 'bytes', text(math.max(bytes, 0)))
+    if soonest then redis.call('HSET', KEYS[2], 'soonest', text(soonest)) end
+    redis.call('PEXPIRE', KEYS[2], text(math.max(redis.call('PTTL', KEYS[1]), 1)))
 end
 """
 _SEND: Final = Script(
@@ -23,24 +28,28 @@ _SEND: Final = Script(
     """
 local ttl, most, most_bytes, total = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = math.floor(now_us() / 1000)
-local count, bytes = redis.call('XLEN', KEYS[1]), tonumber(redis.call('GET', KEYS[2]) or '0')
-local new = #ARGV - 4
-if count + new > most or bytes + total > most_bytes then
+local count, bytes, new = redis.call('XLEN', KEYS[1]), bytes_held(), #ARGV - 4
+local soonest = tonumber(redis.call('HGET', KEYS[2], 'soonest') or '0')
+if count == 0 then bytes, soonest = 0, now + ttl end
+if (count + new > most or bytes + total > most_bytes) and soonest <= now then
+    soonest = now + ttl
     for _, letter in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
-        if tonumber(letter[2][2]) <= now then
+        local ends = tonumber(letter[2][2])
+        if ends <= now then
             redis.call('XDEL', KEYS[1], letter[1])
             count, bytes = count - 1, bytes - #letter[2][4]
+        else
+            soonest = math.min(soonest, ends)
         end
     end
-    recount(bytes)
+    recount(bytes, soonest)
 end
 if count + new > most or bytes + total > most_bytes then return {count, bytes} end
 for place = 5, #ARGV do
     redis.call('XADD', KEYS[1], '*', 'until', text(now + ttl), 'letter', ARGV[place])
 end
-local left = math.max(ttl, redis.call('PTTL', KEYS[1]))
-redis.call('SET', KEYS[2], text(bytes + total), 'PX', text(left))
-redis.call('PEXPIRE', KEYS[1], text(left))
+redis.call('PEXPIRE', KEYS[1], text(math.max(ttl, redis.call('PTTL', KEYS[1]))))
+recount(bytes + total, math.min(soonest, now + ttl))
 return false
 """,
 )
@@ -52,7 +61,7 @@ _ACKNOWLEDGE: Final = Script(
 local batch, said = string.match(redis.call('GET', KEYS[3]) or '', '^(%w+):(.*)$')
 if batch == ARGV[1] then return said end
 local now = math.floor(now_us() / 1000)
-local bytes = tonumber(redis.call('GET', KEYS[2]) or '0')
+local bytes = bytes_held()
 said = ''
 for place = 2, #ARGV do
     local letter, is_ours = redis.call('XRANGE', KEYS[1], ARGV[place], ARGV[place])[1], '0'
@@ -78,7 +87,7 @@ _TAKE_BACK: Final = Script(
     """
 for _, letter in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
     if letter[2][4] == ARGV[1] then
-        recount(tonumber(redis.call('GET', KEYS[2]) or '0') - #ARGV[1])
+        recount(bytes_held() - #ARGV[1])
         return redis.call('XDEL', KEYS[1], letter[1])
     end
 end
@@ -164,6 +173,6 @@ class RedisMailbox:
     def _keys(self, holder: str) -> tuple[str, str, str]:
         return (
             self._client.key("box", holder),
-            self._client.key("box-bytes", holder),
+            self._client.key("box-size", holder),
             self._client.key("box-taken", holder),
         )

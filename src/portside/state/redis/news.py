@@ -74,6 +74,8 @@ def _heard(place: str, entries: Sequence[Reply]) -> tuple[str, Sequence[bytes]]:
             case [bytes(id), [_, bytes(data)]]:
                 place = id.decode()
                 heard.append(data)
+            case [bytes(id), *_]:
+                place = id.decode()  # not one of ours
             case _:
                 continue
     return place, heard

@@ -4,9 +4,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from portside.secret import Secret
+from portside.state.base import Leases
 from portside.state.bounds import Bounds
 from portside.state.parts import State
-from portside.state.redis.address import parse
+from portside.state.redis.address import Address, parse
 from portside.state.redis.client import Client
 from portside.state.redis.counters import RedisCounters
 from portside.state.redis.leases import RedisLeases
@@ -40,8 +41,18 @@ async def opened(
         ledger=RedisLedger(client, secrets),
         is_shared=True,
         ping=client.ping,
+        apart=lambda: _apart(address, prefix=prefix, deadline_ms=deadline_ms),
     )
     try:
         yield state
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def _apart(address: Address, *, prefix: str, deadline_ms: int) -> AsyncGenerator[Leases]:
+    client = Client(address, prefix=prefix, deadline_ms=deadline_ms)
+    try:
+        yield RedisLeases(client)
     finally:
         await client.close()

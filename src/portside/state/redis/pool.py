@@ -21,10 +21,21 @@ _MOST: Final = 64
 class Wire(Protocol):
     """What we use of the client library's connection."""
 
-    async def connect(self) -> None: ...
-    async def disconnect(self, nowait: bool = False) -> None: ...
-    async def send_command(self, *words: Word) -> None: ...
-    async def read_response(self) -> Reply: ...
+    async def connect(self) -> None:
+        """Connect and log in; nothing where that was done."""
+        ...
+
+    async def disconnect(self, nowait: bool = False) -> None:
+        """Close the connection; it may be connected again."""
+        ...
+
+    async def send_command(self, *words: Word) -> None:
+        """Write one command."""
+        ...
+
+    async def read_response(self) -> Reply:
+        """Return the next reply, or raise the error that it is."""
+        ...
 
 
 def wire(address: Address, place: Place, connect_s: float, *, to_sentinel: bool = False) -> Wire:
@@ -66,25 +77,29 @@ class Pool:
             try:
                 reply = await _asked(taken, words)
             except ResponseError:
-                self._give_back(taken)
+                await self._give_back(taken)
                 raise
             except BaseException:
                 await taken.disconnect(nowait=True)
                 raise
             finally:
                 self._used.discard(taken)
-            self._give_back(taken)
+            await self._give_back(taken)
             return reply
 
     async def close(self) -> None:
         """Close every connection; whoever waits for a reply on one is told so. May be called twice."""
         self._is_closed = True
         closing, self._idle = [*self._idle, *self._used], []
-        for taken in closing:
-            await taken.disconnect(nowait=True)
+        # Saying goodbye under TLS takes an answer; one that does not come is not worth more than the time-out it has.
+        for result in await asyncio.gather(*(taken.disconnect() for taken in closing), return_exceptions=True):
+            if isinstance(result, BaseException) and not isinstance(result, RedisError | OSError):
+                raise result
 
-    def _give_back(self, taken: Wire) -> None:
-        if not self._is_closed:
+    async def _give_back(self, taken: Wire) -> None:
+        if self._is_closed:
+            await taken.disconnect(nowait=True)
+        else:
             self._idle.append(taken)
 
 

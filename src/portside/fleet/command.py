@@ -1,0 +1,124 @@
+"""What the commands do: begin a fleet or take one over, ask its supervisor, and do without one where it has died."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from portside.clock import Clock
+from portside.errors import StartFailed
+from portside.fleet import report
+from portside.fleet.control import Answer, Control, Request, ask
+from portside.fleet.decision import Goal
+from portside.fleet.ending import end
+from portside.fleet.folder import FleetFailed, Folder, locked
+from portside.fleet.plan import Plan, with_gates
+from portside.fleet.process import Children, is_alive, is_supported
+from portside.fleet.record import Recorded, load
+from portside.fleet.supervisor import Supervisor
+
+DETACH_S: Final = 15.0
+ABANDONED_DRAIN_S: Final = 40.0
+"""How long replicas may take to end where no supervisor knows their settings."""
+
+Say = Callable[[str], None]
+
+
+def known(folder: Folder) -> Recorded | None:
+    """Return what was written down about a fleet, None where there is none. Raises FleetFailed, StartFailed."""
+    if not is_supported():
+        raise StartFailed("a fleet needs Linux: its processes are known again by what /proc says about them")
+    return load(folder)
+
+
+async def up(plan: Plan, folder: Folder, replicas: int, clock: Clock, say: Say) -> None:
+    """Run a fleet until a signal ends it, adopting what runs already. Raises StartFailed where it
+    has a supervisor, or no replica ever serves."""
+    with locked(folder) as is_ours:
+        if not is_ours:
+            hint = "see `portside fleet status`; change it with `roll` and `scale`"
+            raise StartFailed(f"the fleet in {folder.root} has a supervisor already", hint=hint)
+        found = load(folder)
+        plan = replace(plan, facts=with_gates(plan.facts))
+        if not plan.has_key:
+            folder.secret(folder.key)
+        goal = Goal(replicas) if found is None else replace(found.goal, replicas=replicas)
+        control = Control(folder)
+
+        def tell(line: str) -> None:
+            say(line)
+            control.hear(line)
+
+        supervisor = Supervisor(plan, folder, clock, tell, goal, found)
+        _listen_to_signals(supervisor)
+        await control.open(supervisor)
+        try:
+            await supervisor.run()
+        finally:
+            await control.close()
+        if supervisor.start_failure is not None:
+            raise StartFailed(supervisor.start_failure)
+
+
+def _listen_to_signals(supervisor: Supervisor) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, supervisor.stop, number.name)
+
+
+async def detach(folder: Folder, arguments: Sequence[str], clock: Clock, say: Say) -> Answer:
+    """Run `portside ARGUMENTS`, a `fleet up`, in the background, and return once its fleet serves, or cannot.
+
+    Raises StartFailed where it ends at once.
+    """
+    children = Children()
+    command = [sys.executable, "-m", "portside", *arguments]
+    process = children.start(command, os.environ, folder.log("supervisor"))
+    deadline = clock.monotonic() + DETACH_S
+    while is_alive(process) and clock.monotonic() < deadline:
+        with suppress(FleetFailed):
+            answer = await ask(folder, Request("wait"), say)
+            if answer is not None:
+                return answer
+        await asyncio.sleep(0.05)
+        children.reap()
+    lines = "\n".join(folder.tail("supervisor", 10))
+    raise StartFailed(f"the supervisor {children.ended(process)}:\n{lines}")
+
+
+async def status(folder: Folder) -> report.Report | None:
+    """Return what runs, None where nothing does."""
+    answer = await ask(folder, Request("status"), lambda _: None)
+    if answer is not None:
+        return report.from_json(answer.report)
+    recorded = known(folder)
+    return None if recorded is None else await report.asked(recorded, folder)
+
+
+async def change(folder: Folder, request: Request, say: Say) -> Answer:
+    """Have the supervisor roll or scale. Raises FleetFailed where there is none."""
+    answer = await ask(folder, request, say)
+    if answer is None:
+        what = "no fleet runs" if known(folder) is None else "nobody looks after the fleet"
+        raise FleetFailed(f"{what} in {folder.root}", hint="begin, or take over what runs: portside fleet up")
+    return answer
+
+
+async def down(folder: Folder, clock: Clock, say: Say) -> bool:
+    """End a fleet, with or without its supervisor; say whether there was one. Raises FleetFailed."""
+    answer = await ask(folder, Request("down"), say)
+    if answer is not None:
+        return True
+    recorded = known(folder)
+    if recorded is None:
+        return False
+    with locked(folder) as is_ours:
+        if not is_ours:
+            raise FleetFailed(f"the supervisor of {folder.root} does not answer", hint="try again, or end it first")
+        await end(recorded, folder, clock, ABANDONED_DRAIN_S, say)
+        folder.control.unlink(missing_ok=True)
+    return True

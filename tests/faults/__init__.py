@@ -1,0 +1,1 @@
+"""What fails is made to fail here: networks, processes, clocks and stores, under load."""

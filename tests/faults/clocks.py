@@ -1,0 +1,49 @@
+"""A process whose wall clock is wrong by as much as a test says, while it runs; its monotonic clock stays right."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+_LIBRARIES: Final = ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/local/lib/faketime")
+
+
+@dataclass(frozen=True, slots=True)
+class Shifted:
+    """A clock in a file: what `environment` is given to reads the time from it, again with every question."""
+
+    file: Path
+    library: Path
+
+    @classmethod
+    def make(cls, folder: Path, seconds: float = 0) -> "Shifted":
+        """Make a clock that is wrong by so many seconds. Skips the calling test where libfaketime is not installed."""
+        clock = cls(folder / "clock", library())
+        clock.shift(seconds)
+        return clock
+
+    def shift(self, seconds: float) -> None:
+        """Be wrong by so many seconds from now on: ahead, or behind where negative."""
+        aside = self.file.with_suffix(".new")
+        aside.write_text(f"{seconds:+f}\n", encoding="ascii")
+        aside.replace(self.file)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a process is started with to be under this clock."""
+        return {
+            "LD_PRELOAD": str(self.library),
+            "FAKETIME_TIMESTAMP_FILE": str(self.file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+
+def library() -> Path:
+    """Return libfaketime; skip the calling test where it is not installed."""
+    for pattern in _LIBRARIES:
+        for found in sorted(Path("/").glob(f"{pattern[1:]}/libfaketimeMT.so.1")):
+            return found
+    pytest.skip("libfaketime is missing: run tests/install-servers")

@@ -1,0 +1,323 @@
+"""State on Redis whose network or server fails: said soon, over soon, and nobody is given what is another's.
+
+Rows C6 and C7 of the reliability bar, at the store; SOAK_OPERATIONS=20000 is the whole of the random part.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Final
+
+import pytest
+
+from portside.errors import Fenced, StateUnavailable
+from portside.state.base import Limit
+from portside.state.connect import State
+from tests.faults.modes import BlackHole, CutAfter, Delay, Hold, Mode, Pass, Refuse, Reset, Throttle
+from tests.faults.partition import partition
+from tests.faults.proxy import FaultProxy, fault_proxy
+from tests.faults.redis import Redis, redis
+from tests.faults.sentinels import Sentinels, sentinels
+from tests.faults.shapes import FAILED_OVER_S, NOTICED_S, granted, refused, session, state_at, state_by, usable
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
+
+OPERATIONS: Final = int(os.environ.get("SOAK_OPERATIONS", "1500"))
+SESSIONS: Final = 20
+
+NETWORK: Final[dict[str, Mode]] = {
+    "refused": Refuse(),
+    "reset": Reset(),
+    "swallowed": BlackHole(),
+    "held": Hold(),
+    "slowed by 2 s": Delay(1000),
+    "throttled": Throttle(20),
+    "cut in the middle of answers": CutAfter(3),
+}
+
+
+@pytest.fixture(scope="module")
+def store() -> Generator[Redis]:
+    with redis() as server:
+        yield server
+
+
+@pytest.fixture
+def way(store: Redis) -> Generator[FaultProxy]:
+    """A way to the store, which is empty."""
+    store.empty()
+    with fault_proxy(store.port) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("fault", NETWORK)
+async def test_a_broken_network_is_told_by_every_verb_in_time_and_over_in_time(way: FaultProxy, fault: str) -> None:
+    async with state_by(way.port) as state:
+        await granted(state)
+        with way.under(NETWORK[fault]):
+            await refused(state)
+            await refused(state)
+        await usable(state)
+        await granted(state)
+
+
+async def test_dropped_packets_are_told_by_every_verb_in_time_and_over_in_time(way: FaultProxy) -> None:
+    with partition() as network:
+        async with state_by(way.port) as state:
+            await granted(state)
+            network.cut(way.port)
+            await refused(state)
+            await refused(state)
+            network.heal()
+            await usable(state)
+            await granted(state)
+
+
+@contextmanager
+def killed(server: Redis) -> Generator[None]:
+    server.kill()
+    yield
+    server.start()
+
+
+@contextmanager
+def stopped(server: Redis) -> Generator[None]:
+    server.pause()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+@pytest.mark.parametrize("fault", [killed, stopped])
+async def test_a_server_that_is_gone_or_silent_is_told_by_every_verb(
+    fault: Callable[[Redis], AbstractContextManager[None]],
+) -> None:
+    with redis() as server:
+        async with state_by(server.port) as state:
+            with fault(server):
+                await refused(state)
+                await refused(state)
+            await usable(state)
+            if fault is killed:
+                await state.sessions.create(session("s"), "h")
+            await granted(state)
+
+
+async def test_a_store_that_is_sick_for_long_is_asked_by_one_probe_and_noticed_when_well(way: FaultProxy) -> None:
+    """Otherwise every call of every replica would connect to a server that struggles, or nobody would for long."""
+    async with state_by(way.port) as state:
+        with way.under(Reset()):
+            await refused(state)
+            accepted = way.accepted
+            async with asyncio.timeout(20):
+                while way.accepted < accepted + 8:
+                    await refused(state)
+                    await asyncio.sleep(0.01)
+            after = way.accepted
+            for _ in range(20):
+                await refused(state)
+            assert way.accepted - after <= 3
+        await usable(state)
+        await granted(state)
+
+
+async def test_whoever_waits_on_a_dead_connection_is_told_when_the_store_is_back(way: FaultProxy) -> None:
+    async with state_by(way.port) as state:
+        waiting = asyncio.gather(
+            state.mailbox.receive("w", wait_ms=60_000),
+            state.news.receive("0-0", wait_ms=60_000),
+            return_exceptions=True,
+        )
+        await state.ping()
+        with way.under(BlackHole()):
+            await refused(state)
+        await usable(state)
+        async with asyncio.timeout(NOTICED_S):
+            said = await waiting
+        assert {type(one) for one in said} <= {StateUnavailable}
+
+
+async def test_an_emptied_store_is_noticed_by_whoever_had_something_there(way: FaultProxy, store: Redis) -> None:
+    async with state_by(way.port) as state:
+        token = await state.leases.acquire("job", "h", ttl_ms=60_000)
+        begun = await state.ledger.begin("key", "digest", "h", ttl_ms=60_000)
+        event = await state.streams.append("s", "1", b"{}", epoch=1)
+        place, _ = await state.news.receive(None, wait_ms=0)
+        await state.mailbox.send("b", [b"letter"], ttl_ms=60_000)
+        store.empty()
+        assert await state.leases.acquire("job", "h", ttl_ms=60_000) not in (None, token)
+        assert await state.sessions.load("s") is None
+        with pytest.raises(Fenced):
+            await state.streams.append("s", "1", b"{}", epoch=1)
+        assert await state.streams.after("s", event) is None
+        assert list(await state.mailbox.receive("b", wait_ms=0)) == []
+        again = await state.ledger.begin("key", "digest", "other", ttl_ms=60_000)
+        assert (begun.status, again.status) == ("new", "new")
+        assert not await state.ledger.finish("key", b"of the former", token=begun.token, ttl_ms=60_000)
+        await state.news.publish(b"new")
+        assert (await state.news.receive(place, wait_ms=1000))[1] == [b"new"]
+
+
+async def test_a_store_set_back_gives_nobody_a_token_that_somebody_had() -> None:
+    with redis() as server:
+        async with state_by(server.port) as state:
+            tokens = [await taken_anew(state, "a")]
+            epoch = 1
+            dump = server.dump()
+            tokens += [await taken_anew(state, holder) for holder in ("b", "c", "d")]
+            first = await state.ledger.begin("key", "digest", "h", ttl_ms=60_000)
+            epoch = await state.sessions.claim("s", "other", epoch=epoch)
+            assert epoch == 2
+            server.set_back(dump)
+            await usable(state)
+            tokens += [await taken_anew(state, holder) for holder in ("e", "f", "g")]
+            assert len(set(tokens)) == len(tokens)
+            assert tokens == sorted(tokens)
+            with pytest.raises(Fenced):
+                await state.streams.append("s", "1", b"{}", epoch=2)
+            second = await state.ledger.begin("key", "digest", "other", ttl_ms=60_000)
+            assert second.token > first.token
+            assert not await state.ledger.finish("key", b"of the former", token=first.token, ttl_ms=60_000)
+
+
+async def taken_anew(state: State, holder: str) -> int:
+    token = await state.leases.acquire("job", holder, ttl_ms=60_000)
+    assert token is not None
+    assert await state.leases.release("job", holder)
+    return token
+
+
+async def test_late_answers_and_broken_connections_never_give_one_what_is_anothers(way: FaultProxy) -> None:
+    """Answers that come after their deadline meet connections that others use by then, unless those are dropped."""
+    chance = random.Random(11)
+    async with state_by(way.port) as state:
+        for number in range(SESSIONS):
+            await state.sessions.create(session(f"s{number}", f"user {number}"), f"h{number}")
+            await state.streams.append(f"s{number}", "1", b"", epoch=1)
+            await state.streams.append(f"s{number}", "1", b'"of %d"' % number, epoch=1)
+        ended = asyncio.Event()
+
+        async def break_things() -> None:
+            while not ended.is_set():
+                way.set(chance.choice([Delay(chance.uniform(150, 400)), Pass(), CutAfter(chance.randrange(4000))]))
+                await asyncio.sleep(chance.uniform(0.05, 0.3))
+
+        breaking = asyncio.create_task(break_things())
+        try:
+            answered = await asyncio.gather(*(seen(state, random.Random(each)) for each in range(8)))
+        finally:
+            ended.set()
+            await breaking
+    assert sum(answered) > 0
+
+
+async def seen(state: State, chance: random.Random) -> int:
+    """Ask for others' things at random until all is asked or time is over; return how often there was an answer."""
+    answered = 0
+    for _ in range(OPERATIONS // 8):
+        number = chance.randrange(SESSIONS)
+        try:
+            if chance.random() < 0.5:
+                held = await state.sessions.load(f"s{number}")
+                assert held is not None
+                assert (held.record, held.owner) == (session(f"s{number}", f"user {number}"), f"h{number}")
+            else:
+                tail = await state.streams.after(f"s{number}", "1.1")
+                assert tail is not None
+                assert [event.data for event in tail.events] == [b'"of %d"' % number]
+            answered += 1
+        except StateUnavailable:
+            await asyncio.sleep(0.01)
+    return answered
+
+
+async def test_what_a_broken_network_leaves_undecided_is_done_once_or_not_at_all(way: FaultProxy) -> None:
+    """Every write is tried until it is answered or a while is over; nothing is doubled by the store's own retries."""
+    chance, most = random.Random(12), 200
+    limit = Limit("many", most, 3_600_000)
+    sent: list[bytes] = []
+    received: list[bytes] = []
+    granted_uses = appended = 0
+    async with state_by(way.port) as state:
+        first = await state.streams.append("s", "1", b"", epoch=1)
+        for number in range(OPERATIONS // 10):
+            way.set(CutAfter(chance.randrange(400), chance.choice(("client", "server"))) if number % 2 else Pass())
+            data = b'"%d"' % number
+            with ignored():
+                await state.streams.append("s", "1", data, epoch=1)
+                appended += 1
+            with ignored():
+                granted_uses += (await state.counters.hit([limit])).is_allowed
+            with ignored():
+                sent.append(data)
+                await state.mailbox.send("w", [data], ttl_ms=3_600_000)
+            with ignored():
+                received += await state.mailbox.receive("w", wait_ms=0)
+            way.set(Pass())
+            await usable(state)
+        received += await state.mailbox.receive("w", wait_ms=0)
+        tail = await state.streams.after("s", first)
+    assert tail is not None
+    kept = [int(event.data.strip(b'"')) for event in tail.events]
+    assert kept == sorted(set(kept))
+    assert len(kept) >= appended > 0
+    assert 0 < granted_uses <= most
+    assert len(set(received)) == len(received), "a letter was given out twice"
+    assert received == [letter for letter in sent if letter in set(received)], "letters came out of order"
+
+
+def ignored() -> AbstractContextManager[None]:
+    """Let a verb be unavailable; whether it has had its effect is open then."""
+    return suppress(StateUnavailable)
+
+
+async def test_one_of_many_has_a_lease_and_one_makes_a_call_while_connections_break(way: FaultProxy) -> None:
+    chance, runs = random.Random(13), max(20, OPERATIONS // 50)
+    async with state_by(way.port) as one, state_by(way.port) as two, state_by(way.port) as three:
+        highest = 0
+        for number in range(runs):
+            loop = asyncio.get_running_loop()
+            loop.call_later(chance.uniform(0, 0.01), way.reset_all)
+            states = {"a": one, "b": two, "c": three}
+            said = await asyncio.gather(
+                *(state.leases.acquire(f"job {number}", name, ttl_ms=60_000) for name, state in states.items()),
+                *(state.ledger.begin(f"k{number}", "d", name, ttl_ms=60_000) for name, state in states.items()),
+                return_exceptions=True,
+            )
+            tokens = [token for token in said[:3] if isinstance(token, int)]
+            claimed = [entry for entry in said[3:] if not isinstance(entry, BaseException | int | None)]
+            unforeseen = [one for one in said if isinstance(one, Exception) and not isinstance(one, StateUnavailable)]
+            assert unforeseen == []
+            assert len(tokens) <= 1
+            assert len([entry for entry in claimed if entry.status == "new"]) <= 1
+            assert all(token > highest for token in tokens)
+            highest = max([highest, *tokens])
+            for state in states.values():
+                await usable(state)
+
+
+@pytest.fixture(scope="module")
+def watched() -> Generator[Sentinels]:
+    with sentinels(down_after_ms=1000) as cluster:
+        yield cluster
+
+
+async def test_a_failover_is_followed_in_time_and_shows_nobody_what_is_anothers(watched: Sentinels) -> None:
+    async with state_at(watched.url) as state:
+        for number in range(SESSIONS):
+            await state.sessions.create(session(f"s{number}", f"user {number}"), f"h{number}")
+        token = await taken_anew(state, "a")
+        watched.master.ask("WAIT", "1", "1000")
+        watched.master.kill()
+        await refused(state)
+        await usable(state, FAILED_OVER_S)
+        watched.await_failover(1)
+        for number in range(SESSIONS):
+            held = await state.sessions.load(f"s{number}")
+            assert held is None or held.record == session(f"s{number}", f"user {number}")
+        assert await taken_anew(state, "b") > token
+        await state.sessions.create(session("s"), "h")
+        await granted(state)
