@@ -26,6 +26,7 @@ BOUND_S: Final = 2.0
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
 KEPT_KIB: Final = 64 * 1024
+SETTLED_S: Final = 10.0
 TARGETS: Final = {
     "MCPServer": "tests/journeys/targets/bulky.py",
     "lowlevel": "tests/journeys/targets/bulky_lowlevel.py",
@@ -203,15 +204,18 @@ def test_a_million_wrong_elements_get_a_short_answer_and_nobody_waits(server: Se
     assert taken.longest_s < BOUND_S
 
 
-def test_memory_returns_after_large_bodies(server: Serving) -> None:
-    """The first bodies make the allocator's pools; what comes later must fit into them."""
-    for tool, elements in WRONG.values():
-        take(server, "modern", tool, elements)
-    before = memory_kib(server)
-    for _ in range(3):
-        for tool, elements in WRONG.values():
-            take(server, "modern", tool, elements)
-    assert memory_kib(server) - before < KEPT_KIB
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_memory_returns_after_large_bodies(target: str) -> None:
+    """Row B5 of reliability: within 64 MiB of what it was before the first one."""
+    with served(target, SESSIONS) as server:
+        before = memory_kib(server)
+        for _ in range(2):
+            for tool, elements in WRONG.values():
+                take(server, "modern", tool, elements)
+        deadline = time.monotonic() + SETTLED_S
+        while memory_kib(server) - before > KEPT_KIB and time.monotonic() < deadline:
+            time.sleep(0.1)  # another process: there is nothing to wait on but its size
+        assert memory_kib(server) - before < KEPT_KIB
 
 
 def main(sessions: int) -> None:

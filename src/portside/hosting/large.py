@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from portside.hosting.trimming import Trimmer
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -16,6 +18,7 @@ class LargeWork:
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
+        self._trimmer = Trimmer()
 
     async def run(self, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return what `work` returns, or raise what it raises. The turn is held until it ends, also if cancelled."""
@@ -31,3 +34,4 @@ class LargeWork:
             finally:
                 # An error knows this frame, and this frame would know the error: both would keep the data for long.
                 del doing, args, kwargs
+                self._trimmer.soon()
