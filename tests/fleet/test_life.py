@@ -113,6 +113,24 @@ def is_back(status: dict[str, Any], former: int | None) -> bool:
     return second["state"] == "serving" and second["is_in_use"] and second["pid"] != former
 
 
+@pytest.mark.parametrize("proxy", ["haproxy", "nginx"])
+def test_proxy_and_redis_come_back_when_they_are_killed(proxy: str) -> None:
+    with fleet(proxy) as running:
+        running.up("--replicas", "1")
+        before = running.status()
+        killed = (before["proxy_pid"], before["redis_pid"])
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+
+        def are_back() -> bool:
+            now = running.status()
+            return now["is_as_wanted"] and {now["proxy_pid"], now["redis_pid"]}.isdisjoint({*killed, None})
+
+        running.wait(are_back, "proxy and Redis are back")
+        with socket.create_connection(("127.0.0.1", running.port), timeout=5):
+            pass
+
+
 def test_an_abandoned_fleet_is_ended_without_a_supervisor_and_ctrl_c_ends_a_watched_one() -> None:
     with fleet() as running:
         running.up("--replicas", "1")

@@ -104,3 +104,20 @@ async def test_changes_that_cannot_be_published_make_everybody_look_again_once_t
     finally:
         await here.close()
         await there.close()
+
+
+async def test_what_was_announced_last_is_published_before_the_end() -> None:
+    news, reader = MemoryNews(), Reader()
+    here, there = Announcements(news, "a", SECRETS), Announcements(news, "b", SECRETS)
+    await here.open()
+    await there.open()
+    try:
+        ear = there.listen(reader, heard, is_session=True)
+        ear.want({"resourceSubscriptions": ["x://box"]})
+        ear.open()
+        reader.reads.set()
+        here.announced(updated(1))
+        await here.close()
+        await until(lambda: reader.told == [(changes.UPDATED, "x://box/1")])
+    finally:
+        await there.close()

@@ -88,7 +88,7 @@ class Control:
         if request.do == "status":
             recorded = supervisor.recorded()
             ready = {slot.number: supervisor.is_ready(slot.number) for slot in supervisor.slots}
-            return Answer(done=True, report=describe(recorded, ready, self._folder))
+            return Answer(done=True, report=describe(recorded, ready, self._folder, is_open=supervisor.is_open))
         queue: asyncio.Queue[str] = asyncio.Queue()
         self._listeners.add(queue)
         work = asyncio.create_task(self._work(supervisor, request))

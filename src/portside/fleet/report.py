@@ -9,6 +9,7 @@ import msgspec
 from portside.fleet import network
 from portside.fleet.folder import Folder
 from portside.fleet.process import Process, is_alive
+from portside.fleet.proxy import answers
 from portside.fleet.record import Recorded, SlotRecord
 from portside.fleet.slot import LOOPING, Phase
 
@@ -31,13 +32,14 @@ class ReplicaReport(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """A whole fleet. Pids are None where the process does not run."""
+    """A whole fleet. Pids are None where the process does not run. `is_open`: the front takes connections."""
 
     target: str
     url: str
     stats: str | None
     wanted: int
     is_rolling: bool
+    is_open: bool
     is_as_wanted: bool
     supervisor: int | None
     proxy: str
@@ -46,8 +48,8 @@ class Report(msgspec.Struct, frozen=True):
     replicas: tuple[ReplicaReport, ...]
 
 
-def describe(recorded: Recorded, ready: Mapping[int, bool], folder: Folder) -> Report:
-    """Return the report of what was written down, with what `/ready` of each slot said."""
+def describe(recorded: Recorded, ready: Mapping[int, bool], folder: Folder, *, is_open: bool) -> Report:
+    """Return the report of what was written down, with what `/ready` of each slot said, and whether clients get in."""
     facts = recorded.facts
     replicas = tuple(_replica(one, recorded, ready.get(one.number, False), folder) for one in recorded.slots)
     serving = [one for one in replicas if one.is_ready and one.is_in_use]
@@ -60,9 +62,8 @@ def describe(recorded: Recorded, ready: Mapping[int, bool], folder: Folder) -> R
         stats=f"http://127.0.0.1:{facts.stats_port}/" if facts.proxy == "haproxy" else None,
         wanted=recorded.goal.replicas,
         is_rolling=recorded.goal.is_rolling,
-        is_as_wanted=supervisor is not None
-        and (facts.proxy == "none" or _pid(recorded.proxy) is not None)
-        and len(serving) == len(replicas) == recorded.goal.replicas,
+        is_open=is_open,
+        is_as_wanted=supervisor is not None and is_open and len(serving) == len(replicas) == recorded.goal.replicas,
         supervisor=supervisor,
         proxy=facts.proxy,
         proxy_pid=_pid(recorded.proxy),
@@ -76,7 +77,8 @@ async def asked(recorded: Recorded, folder: Folder) -> Report:
     numbers = [one.number for one in recorded.slots if one.process is not None and is_alive(one.process)]
     answers = await asyncio.gather(*(network.ready(recorded.facts.ports[number - 1]) for number in numbers))
     ready = {number: bool(said) for number, said in zip(numbers, answers, strict=True)}
-    return describe(recorded, ready, folder)
+    facts = recorded.facts
+    return describe(recorded, ready, folder, is_open=facts.proxy == "none" or answers(facts.host, facts.port))
 
 
 def table(report: Report) -> str:
@@ -101,6 +103,8 @@ def table(report: Report) -> str:
     head = [f"{report.target} at {report.url or 'its replicas only'}: {report.wanted} wanted", ", ".join(parts)]
     if report.supervisor is None:
         head.append("nobody looks after it: `portside fleet up` takes it over, `portside fleet down` ends it")
+    if not report.is_open:
+        head.append("the proxy takes no connections: see logs/proxy.log in the fleet's folder")
     return "\n".join([*head, "", *_aligned(rows), *_troubles(report)])
 
 

@@ -114,6 +114,11 @@ class Supervisor:
         last = [f"    {line}" for line in self._folder.tail(found[0][0], TAIL)]
         return "\n".join(["; ".join(said for _, said in found) + "; the last lines of the first:", *last])
 
+    @property
+    def is_open(self) -> bool:
+        """Whether clients are let in."""
+        return self._beside.is_open
+
     def is_ready(self, number: int) -> bool:
         """Say whether a slot's replica is ready."""
         return self._watch.is_ready(number)

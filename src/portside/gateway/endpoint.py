@@ -17,6 +17,7 @@ from portside.gateway.filtered import FilteredHost, FilteredLink
 from portside.gateway.guard import Guard
 from portside.gateway.http import Headers, Incoming, Outgoing, accepts, refuse, reply
 from portside.gateway.keyed import Count
+from portside.gateway.listeners import Listeners
 from portside.gateway.once import Once
 from portside.gateway.options import Options
 from portside.gateway.owners import Owners
@@ -24,6 +25,7 @@ from portside.gateway.presence import Presence
 from portside.gateway.relay import Relay
 from portside.gateway.seal import Seal
 from portside.gateway.sessions import LegacySessions
+from portside.gateway.tasks import TaskLink, Tasks, are_ours
 from portside.gateway.ticker import Ticker
 from portside.hosting.base import Host, Link
 from portside.hosting.large import LargeWork
@@ -75,6 +77,8 @@ class Gateway:
         secrets: Sequence[bytes] = (),
         guard: Guard | None = None,
         holder: str = "",
+        tasks: Tasks | None = None,
+        listeners: Listeners | None = None,
         ledger: Ledger | None = None,
         count: Count = lambda _: None,
     ) -> None:
@@ -99,7 +103,8 @@ class Gateway:
         minted_by = foreign.minter(secrets)
 
         async def owner(asked: Message) -> str | None:
-            return minted_by(asked)
+            minted = minted_by(asked)
+            return minted if minted is not None or tasks is None else await tasks.owner(asked)
 
         self.exchanges = Exchanges(
             calls,
@@ -115,6 +120,7 @@ class Gateway:
         # None where there is nothing to ask: then no request pays for it.
         self._guard = None if guard is None or guard.is_idle else guard
         self._parsing = LargeWork()
+        self._listeners = listeners
         self._sweeper: asyncio.Task[None] | None = None
 
     @classmethod
@@ -135,19 +141,37 @@ class Gateway:
 
         `ledger` is where the outcomes of calls with a key are kept, if not in `state`; `count` hears of those calls.
         """
-        link = await host.open(None, _Nobody())
         holder = f"{server_id or 'replica'}.{token_hex(8)}"
+        policy = guard.policy if guard is not None else None
+        listeners = Listeners(state.news if state.is_shared else None, holder, secrets, policy, clock)
+        link = await host.open(None, listeners.channel)
         host, link = foreign.guarded(
-            host, link, secrets, clock, options.suspended_call_s, holder if state.is_shared else None
+            host, link, secrets, clock, options.suspended_call_s, holder if state.is_shared else None, listeners.hooks
         )
+        host, link = listeners.around(host, link)
+        tasks = Tasks(state.leases, holder, clock) if state.is_shared and are_ours(host.description) else None
+        if tasks is not None:
+            link = TaskLink(link, tasks)
         if guard is not None and not guard.policy.is_empty:
             host, link = FilteredHost(host, guard.policy), FilteredLink(link, guard.policy)
         gateway = cls(
-            host, link, state, options, clock, secrets=secrets, guard=guard, holder=holder, ledger=ledger, count=count
+            host,
+            link,
+            state,
+            options,
+            clock,
+            secrets=secrets,
+            guard=guard,
+            holder=holder,
+            tasks=tasks,
+            listeners=listeners,
+            ledger=ledger,
+            count=count,
         )
         await gateway.presence.open()
         if gateway.relay is not None:
             gateway.relay.open()
+        await listeners.open()
         gateway._sweeper = asyncio.create_task(gateway.legacy.sweep(), name="session-sweep")
         return gateway
 
@@ -276,6 +300,8 @@ class Gateway:
     async def close(self) -> None:
         """Cancel what still runs and end every session."""
         await self.once.close()
+        if self._listeners is not None:
+            await self._listeners.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         self.exchanges.cancel_suspended()
@@ -285,16 +311,6 @@ class Gateway:
         if self.relay is not None:
             await self.relay.close()
         await self.presence.close()
-
-
-class _Nobody:
-    """The connection's channel of modern exchanges, which have no connection."""
-
-    async def notify(self, message: Message) -> None:
-        _log.debug("dropped %s: modern exchanges have no connection", message.method)
-
-    async def request(self, message: Message) -> Message:
-        raise Refusal(refusal.INVALID_REQUEST, "modern exchanges have no connection to ask on")
 
 
 @lru_cache(maxsize=256)

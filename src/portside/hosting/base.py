@@ -9,7 +9,6 @@ from portside.wire.message import Message
 from portside.wire.revisions import Era
 from portside.wire.session import SessionRecord
 
-
 MOVING: Final[ContextVar[bool]] = ContextVar("moving", default=False)
 """Whether the link that is being closed serves a session that goes on elsewhere: what others can use is not ended."""
 
