@@ -205,3 +205,21 @@ async def test_what_was_acknowledged_before_a_kill_is_there(tmp_path: Path, ackn
         kept = [row.sequence async for row in records.audit.read("one")]
     assert kept[:told] == list(range(told))
     assert len(kept) in (told, told + 1)
+
+
+async def test_another_process_that_leaves_does_not_take_the_log_of_one_that_stays(tmp_path: Path) -> None:
+    """SQLite, How To Corrupt, 2.2: a plain close of the file drops the locks that say somebody is still there."""
+    path = tmp_path / "fresh" / "portside.db"
+    leaving = (
+        f"import sqlite3; db = sqlite3.connect({str(path)!r}); db.execute('SELECT * FROM portside_keys'); db.close()"
+    )
+    async with open_records(f"sqlite:///{path}") as records:
+        await records.keys.add(KEY)
+        done = await anyio.run_process([sys.executable, "-c", leaving])
+        assert done.returncode == 0
+        assert Path(f"{path}-wal").exists()
+        seen = sqlite3.connect(path)
+        try:
+            assert seen.execute("SELECT COUNT(*) FROM portside_keys").fetchone() == (1,)
+        finally:
+            seen.close()

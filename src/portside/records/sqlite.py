@@ -1,5 +1,6 @@
 """SQLite, the database of one machine: a file nobody else may read, written ahead, each commit on disk."""
 
+import errno
 import os
 import sqlite3
 import stat
@@ -41,13 +42,18 @@ def prepare(path: Path, *, limit_s: float) -> None:
 
 
 def _own(path: Path) -> None:
-    """Make the file readable by its owner alone; SQLite gives its -wal and -shm files the same mode."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Make the file readable by its owner alone; SQLite gives its -wal and -shm files the same mode.
+
+    A file that exists is never opened here: closing it would drop every lock this process has on it (POSIX), and the
+    next process to leave would then take the write-ahead log for nobody's.
+    """
     try:
-        if os.fstat(descriptor).st_mode & 0o077:
-            os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if not path.is_file():
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
 
 
 def _write_ahead(path: Path, limit_s: float) -> None:
