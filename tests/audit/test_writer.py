@@ -70,6 +70,26 @@ async def test_a_busy_writer_waits_a_moment_for_those_it_has_just_answered(calle
     assert sink.groups == groups
 
 
+async def test_what_nobody_waits_for_shares_the_write_of_what_somebody_does() -> None:
+    sink = MemorySink()
+    async with writer(sink, ManualClock()) as one:
+        put = [one.put(call(f"t{index}")) for index in range(3)]
+        await one.append(call("awaited"))
+        assert [future.done() for future in put] == [True] * 3
+        alone = one.put(call("alone"))
+        async with asyncio.timeout(5):
+            await alone
+    assert sink.groups == [1, 4, 1, 1]
+
+
+async def test_what_nobody_waits_for_is_written_before_the_log_is_closed() -> None:
+    sink = MemorySink()
+    async with writer(sink, ManualClock()) as one:
+        one.put(call("last"))
+    assert sink.groups == [1, 1, 1]
+    assert states(sink.rows) == ["start", "stop"]
+
+
 async def test_no_more_than_a_thousand_rows_lie_between_two_signatures() -> None:
     sink = MemorySink()
     async with writer(sink, ManualClock()) as one:

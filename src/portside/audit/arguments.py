@@ -5,6 +5,7 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import msgspec
@@ -22,6 +23,9 @@ _NAMES: Final = re.compile(
     r"|cookie|bearer|jwt|signature|^(otp|pin|cvv|cvc|ssn|iban)$|card_?number",
     re.IGNORECASE,
 )
+
+_SHORT: Final = 64
+"""Names of members up to this length are remembered: the same few come again and again."""
 
 
 class PathInvalid(ValueError):
@@ -62,7 +66,8 @@ class ArgumentPolicy:
             return Arguments(policy=self.kind, size=len(whole), digest=self._digest(whole))
         if self.kind == "redacted":
             steps = [pointer for tool, pointer in self._masks if tool in ("", name)]
-            kept = canonical(_redacted(arguments, steps))
+            redacted = _redacted(arguments, steps)
+            kept = whole if redacted == arguments else canonical(redacted)
             return Arguments(policy="redacted", size=len(whole), value=msgspec.Raw(kept))
         return Arguments(policy="full", size=len(whole), value=msgspec.Raw(whole))
 
@@ -82,7 +87,7 @@ def _mask(path: str) -> tuple[str, tuple[str, ...]]:
 def _redacted(value: object, masks: Sequence[tuple[str, ...]]) -> object:
     if isinstance(value, Mapping):
         pairs = cast("Mapping[str, object]", value)
-        return {ANYBODYS.text(key): _member(key, item, masks) for key, item in pairs.items()}
+        return {_shown(key): _member(key, item, masks) for key, item in pairs.items()}
     if isinstance(value, (list, tuple)):
         return [_step(str(index), item, masks) for index, item in enumerate(cast("Sequence[object]", value))]
     if isinstance(value, str) and ANYBODYS.finds(value):
@@ -91,7 +96,25 @@ def _redacted(value: object, masks: Sequence[tuple[str, ...]]) -> object:
 
 
 def _member(key: str, value: object, masks: Sequence[tuple[str, ...]]) -> object:
-    return HIDDEN if _NAMES.search(key) else _step(key, value, masks)
+    return HIDDEN if _is_secret(key) else _step(key, value, masks)
+
+
+def _shown(key: str) -> str:
+    return key if len(key) <= _SHORT and not _says(key) else ANYBODYS.text(key)
+
+
+def _is_secret(key: str) -> bool:
+    return _names(key) if len(key) <= _SHORT else _NAMES.search(key) is not None
+
+
+@lru_cache(maxsize=4096)
+def _names(key: str) -> bool:
+    return _NAMES.search(key) is not None
+
+
+@lru_cache(maxsize=4096)
+def _says(key: str) -> bool:
+    return ANYBODYS.finds(key)
 
 
 def _step(key: str, value: object, masks: Sequence[tuple[str, ...]]) -> object:

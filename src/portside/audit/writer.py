@@ -22,6 +22,8 @@ GROUP: Final = 500
 
 BUSY: Final = 2
 GATHER_S: Final = 0.001
+LAZY_S: Final = 0.02
+"""How long an event that nobody waits for may wait for one that somebody does: they then share a write."""
 
 MAX_WAITING: Final = 20_000
 
@@ -40,6 +42,7 @@ class Receipt(NamedTuple):
 class _Waiting(NamedTuple):
     event: bytes
     time_us: int
+    since: float
     done: asyncio.Future[Receipt]
 
 
@@ -77,6 +80,10 @@ class Writer:
         self._tail = Tail(self.name, sink, clock)
         self._known: dict[str, Last] = {}
         self._waiting: list[_Waiting] = []
+        self._writing: Sequence[_Waiting] = ()
+        self._is_urgent = False
+        self._lazy: asyncio.TimerHandle | None = None
+        self._late: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -119,27 +126,58 @@ class Writer:
         AuditUnavailable where the sink fails, does not answer in time, or the writer is closed; the event may then
         still be found on record, but must not be counted on.
         """
-        done = self.put(event)
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await done
-        except TimeoutError as error:
-            raise AuditUnavailable(f"the audit sink has not answered within {self._timeout_s:g} s") from error
+        done = self._add(event)
+        self._is_urgent = True
+        if self._flushing is None:
+            self._begin()
+        if self._late is None:
+            self._look_later()
+        return await done
 
     def put(self, event: Event) -> asyncio.Future[Receipt]:
         """Begin to put an event on record, and return what ends once it is. For those who need not wait.
 
-        Raises AuditUnavailable where the writer is closed, or too much waits already; the future may raise it too.
+        It is written with the next that somebody waits for, within LAZY_S at the latest. Raises AuditUnavailable where
+        the writer is closed, or too much waits already; the future may raise it too.
         """
+        done = self._add(event)
+        if self._flushing is None and self._lazy is None:
+            self._lazy = asyncio.get_running_loop().call_later(LAZY_S, self._begin)
+        return done
+
+    def _add(self, event: Event) -> asyncio.Future[Receipt]:
         if not self._is_open:
             raise AuditUnavailable(f"audit writer {self.name} is closed; expected an open one")
         if len(self._waiting) >= MAX_WAITING:
             raise AuditUnavailable(f"{MAX_WAITING} events wait to be put on record; expected the sink to keep up")
-        done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(encode(event), self._now_us(), done))
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush())
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Receipt] = loop.create_future()
+        self._waiting.append(_Waiting(encode(event), self._now_us(), loop.time(), done))
         return done
+
+    def _begin(self) -> None:
+        """Begin to write what waits."""
+        if self._lazy is not None:
+            self._lazy.cancel()
+            self._lazy = None
+        if self._flushing is None and self._waiting:
+            self._is_urgent = True
+            self._flushing = asyncio.create_task(self._flush())
+
+    def _look_later(self) -> None:
+        # One timer for all of them: most never need it, and a time-out for each would cost them all.
+        self._late = asyncio.get_running_loop().call_later(self._timeout_s / 4, self._look)
+
+    def _look(self) -> None:
+        """Tell those who have waited for too long; look again while somebody waits."""
+        self._late = None
+        now = asyncio.get_running_loop().time()
+        for waiting in (*self._writing, *self._waiting):
+            if now - waiting.since >= self._timeout_s and not waiting.done.done():
+                text = f"the audit sink has not answered within {self._timeout_s:g} s"
+                waiting.done.set_exception(AuditUnavailable(text))
+        if self._writing or self._waiting:
+            self._look_later()
 
     async def beat(self) -> None:
         """Write a checkpoint if one falls due before the next beat. Raises AuditUnavailable.
@@ -159,8 +197,11 @@ class Writer:
         if not self._is_open:
             return
         self._is_open = False
+        self._begin()
         if self._flushing is not None:
             await asyncio.wait([self._flushing])
+        if self._late is not None:
+            self._late.cancel()
         try:
             # Under the lock, so that a checkpoint under way is not cut off in the middle.
             async with self._lock:
@@ -184,16 +225,20 @@ class Writer:
     async def _flush(self) -> None:
         busy = 0
         try:
-            while self._waiting:
+            while self._is_urgent and self._waiting:
                 if busy > BUSY:
                     # Many ask: waiting a moment lets more of them share what a write costs.
                     await asyncio.sleep(GATHER_S)
                 async with self._lock:
                     busy = len(self._waiting)
-                    group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
-                    await self._keep(group)
+                    self._writing, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+                    self._is_urgent = bool(self._waiting)
+                    await self._keep(self._writing)
+                    self._writing = ()
         finally:
             self._flushing = None
+        if self._waiting:
+            self._lazy = asyncio.get_running_loop().call_later(LAZY_S, self._begin)
 
     async def _keep(self, group: Sequence[_Waiting]) -> None:
         try:
@@ -210,7 +255,7 @@ class Writer:
 
     async def _kept(self, group: Sequence[_Waiting]) -> list[Receipt]:
         position, rows, receipts = self._tail.position, list[Stored](), list[Receipt]()
-        for event, time_us, _ in group:
+        for event, time_us, _, _ in group:
             position, row = chain.follow(position, time_us=time_us, event=event)
             rows.append(row)
             receipts.append(Receipt(row.writer, row.sequence, row.hash))
