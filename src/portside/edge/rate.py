@@ -40,7 +40,7 @@ class RateLimit:
         return self._limited(scope, receive, send)
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit = Limit(caller_key(scope), self._most, self._window_ms, POLICY)
+        limit = _limit(caller_key(scope), self._most, self._window_ms)
         # For whoever finds that one request holds several.
         scope["portside.limit"] = limit
         verdict = await self._counters.hit((limit,))
@@ -93,6 +93,11 @@ class Failures:
             self._blocked.clear()  # they are counted all the same
         self._blocked[key] = (self._clock.monotonic() + verdict.retry_after_ms / 1000, verdict)
         return verdict
+
+
+@lru_cache(maxsize=4096)
+def _limit(key: str, most: int, window_ms: int) -> Limit:
+    return Limit(key, most, window_ms, POLICY)
 
 
 def caller_key(scope: Scope) -> str:

@@ -10,34 +10,48 @@ from portside.state.base import Limit, Verdict
 
 MAX_KEYS: Final = 100_000
 _SWEPT_A_HIT: Final = 2
+_STEPS: Final = 8
 
 
 class _Times:
     """When the last `most` uses happened, in milliseconds, oldest first, in a ring."""
 
-    __slots__ = ("_next", "_ring", "last", "window_ms")
+    __slots__ = ("_live", "_next", "_ring", "last", "most", "window_ms")
 
     def __init__(self, most: int, window_ms: int) -> None:
         # A use that never happened lies before every window.
         self._ring = array("d", [float("-inf")]) * most
         self._next = 0
+        self._live = 0
         self.last = float("-inf")
+        self.most = most
         self.window_ms = window_ms
-
-    @property
-    def most(self) -> int:
-        return len(self._ring)
 
     def nth_oldest(self, n: int) -> float:
         """Return when the use happened that must be forgotten before `n` more are possible."""
-        return self._ring[(self._next + n - 1) % len(self._ring)]
+        return self._ring[(self._next + n - 1) % self.most]
 
     def count(self, now: float) -> int:
-        """Return how many uses the window that ends now holds, by halving: the ring is sorted from its oldest."""
-        start, size, low, high = self._next, len(self._ring), 0, len(self._ring)
+        """Return how many uses the window that ends now holds.
+
+        What was counted last is looked at first: few uses leave the window from one time to the next.
+        """
+        edge, ring, live = now - self.window_ms, self._ring, self._live
+        for _ in range(_STEPS):
+            if live == 0 or ring[(self._next - live) % self.most] > edge:
+                break
+            live -= 1
+        else:
+            live = self._halved(edge)
+        self._live = live
+        return live
+
+    def _halved(self, edge: float) -> int:
+        """Return the same by halving: the ring is sorted from its oldest."""
+        start, size, low, high = self._next, self.most, 0, self.most
         while low < high:
             middle = (low + high) // 2
-            if self._ring[(start + middle) % size] > now - self.window_ms:
+            if self._ring[(start + middle) % size] > edge:
                 high = middle
             else:
                 low = middle + 1
@@ -46,7 +60,8 @@ class _Times:
     def add(self, now: float, cost: int) -> None:
         for _ in range(cost):
             self._ring[self._next] = now
-            self._next = (self._next + 1) % len(self._ring)
+            self._next = (self._next + 1) % self.most
+        self._live = min(self.most, self._live + cost)
         self.last = now
 
 
@@ -66,9 +81,11 @@ class MemoryCounters:
         return len(self._keys)
 
     async def hit(self, limits: Sequence[Limit], *, cost: int = 1) -> Verdict:
+        now = self._clock.monotonic() * 1000
+        if len(limits) == 1 and 1 <= cost <= limits[0].most:
+            return self._hit_one(limits[0], cost, now)
         if not limits or not 1 <= cost <= min(limit.most for limit in limits):
             raise ValueError(f"{cost} uses under {len(limits)} limits: expected 1 to the smallest of them")
-        now = self._clock.monotonic() * 1000
         self._sweep(now)
         found = [(limit, self._times(limit)) for limit in limits]
         waits = [(times.nth_oldest(cost) + times.window_ms - now, limit, times) for limit, times in found]
@@ -78,6 +95,17 @@ class MemoryCounters:
         for _, used in found:
             used.add(now, cost)
         return _nearest(found, now)
+
+    def _hit_one(self, limit: Limit, cost: int, now: float) -> Verdict:
+        """Do the same for one limit, which is what nearly every request has."""
+        self._sweep(now)
+        times = self._times(limit)
+        wait = times.nth_oldest(cost) + times.window_ms - now
+        if wait > 0:
+            return Verdict(False, limit, times.most - times.count(now), _ceil(wait), _ceil(wait))
+        times.count(now)
+        times.add(now, cost)
+        return _verdict(limit, times, times.most - times.count(now), now)
 
     def _times(self, limit: Limit) -> _Times:
         key = limit.key
@@ -103,6 +131,10 @@ def _nearest(found: Sequence[tuple[Limit, _Times]], now: float) -> Verdict:
     """Return the verdict on the limit with the smallest share left."""
     left = [(times.most - times.count(now), limit, times) for limit, times in found]
     remaining, limit, times = min(left, key=lambda one: one[0] / one[1].most)
+    return _verdict(limit, times, remaining, now)
+
+
+def _verdict(limit: Limit, times: _Times, remaining: int, now: float) -> Verdict:
     oldest = times.nth_oldest(remaining + 1) if remaining < times.most else now
     return Verdict(True, limit, remaining, _ceil(oldest + times.window_ms - now))
 
