@@ -86,9 +86,8 @@ class Control:
         except msgspec.DecodeError as error:
             return Answer(f"not a request: {error}", done=False)
         if request.do == "status":
-            recorded = supervisor.recorded()
-            ready = {slot.number: supervisor.is_ready(slot.number) for slot in supervisor.slots}
-            return Answer(done=True, report=describe(recorded, ready, self._folder, is_open=supervisor.is_open))
+            found = describe(supervisor.recorded(), supervisor.ready(), self._folder, is_open=supervisor.is_open)
+            return Answer(done=True, report=found)
         queue: asyncio.Queue[str] = asyncio.Queue()
         self._listeners.add(queue)
         work = asyncio.create_task(self._work(supervisor, request))

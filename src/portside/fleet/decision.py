@@ -60,6 +60,18 @@ class Step:
     why: str = ""
 
 
+_SAID: Final = {
+    Do.START: "started on port {port}, pid {pid}",
+    Do.ADMIT: "ready, in use",
+    Do.HOLD: "out of use",
+    Do.WITHDRAW: "taken out of the proxy",
+    Do.TERMINATE: "told to stop, finishing what it has",
+    Do.HURRY: "hangs, told to stop",
+    Do.KILL: "killed",
+    Do.FAIL: "failed",
+    Do.CLEAR: "gone",
+}
+
 _BUSY: Final = (Phase.STARTING, Phase.LEAVING, Phase.ENDING)
 
 
@@ -173,6 +185,12 @@ def _leaving(slot: Slot, seen: Seen, rules: Rules, now: float) -> Step | None:
     if (seen.is_quiet and gone >= rules.calm_s) or gone >= rules.settle_s:
         return Step(Do.TERMINATE, slot.number)
     return None
+
+
+def in_words(step: Step, slot: Slot, pid: int) -> str:
+    """Return what a step does, as a person reads it."""
+    said = _SAID[step.do].format(port=slot.port, pid=pid)
+    return f"{slot.name}: {said}" + (f" ({step.why})" if step.why else "")
 
 
 def after(slot: Slot, step: Step, goal: Goal, rules: Rules, now: float) -> Slot:

@@ -25,7 +25,7 @@ async def ready(port: int) -> bool | None:
                 writer.close()
                 with suppress(OSError):
                     await writer.wait_closed()
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, ValueError):  # ValueError: a line without an end
         return None
     words = line.split()
     return None if len(words) < 2 else words[1] == b"200"

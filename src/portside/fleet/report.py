@@ -75,8 +75,8 @@ def describe(recorded: Recorded, ready: Mapping[int, bool], folder: Folder, *, i
 async def asked(recorded: Recorded, folder: Folder) -> Report:
     """Return the report of a fleet whose supervisor cannot be asked."""
     numbers = [one.number for one in recorded.slots if one.process is not None and is_alive(one.process)]
-    answers = await asyncio.gather(*(network.ready(recorded.facts.ports[number - 1]) for number in numbers))
-    ready = {number: bool(said) for number, said in zip(numbers, answers, strict=True)}
+    looks = await asyncio.gather(*(network.ready(recorded.facts.ports[number - 1]) for number in numbers))
+    ready = {number: bool(said) for number, said in zip(numbers, looks, strict=True)}
     facts = recorded.facts
     return describe(recorded, ready, folder, is_open=facts.proxy == "none" or answers(facts.host, facts.port))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from portside.fleet.process import Children, Process, is_alive, kill_group, send
+from portside.fleet.process import NO_PROCESS, Children, Process, is_alive, kill_group, send
 
 FIRST_WAIT_S: Final = 0.2
 LONGEST_WAIT_S: Final = 30.0
@@ -55,7 +55,11 @@ class Service:
         if now < self._not_before:
             return None
         self._started = now
-        self.process = self._children.start(self._launch.command(), self._launch.environment, self._launch.log)
+        try:
+            self.process = self._children.start(self._launch.command(), self._launch.environment, self._launch.log)
+        except OSError as error:
+            self.process = NO_PROCESS
+            return f"{self._launch.name} cannot be started: {error}"
         return f"{self._launch.name} started, pid {self.process.pid}"
 
     def tell(self, number: signal.Signals) -> None:

@@ -21,17 +21,7 @@ from portside.fleet.slot import Phase, Seen, Slot
 from portside.fleet.watch import Watch
 
 TICK_S: Final = 0.05
-_SAID: Final = {
-    Do.START: "started on port {port}, pid {pid}",
-    Do.ADMIT: "ready, in use",
-    Do.HOLD: "out of use",
-    Do.WITHDRAW: "taken out of the proxy",
-    Do.TERMINATE: "told to stop, finishing what it has",
-    Do.HURRY: "hangs, told to stop",
-    Do.KILL: "killed",
-    Do.FAIL: "failed",
-    Do.CLEAR: "gone",
-}
+LOGS_S: Final = 10.0
 
 
 class Supervisor:
@@ -57,6 +47,8 @@ class Supervisor:
         self._processes: dict[int, Process] = dict(processes_of(known)) if known is not None else {}
         self._beside = Beside(plan, folder, self._children, say, known or empty)
         self._self = identify(os.getpid())
+        self._written: Recorded | None = None
+        self._trouble = ""
         self._logs_due = now
         self._tick = asyncio.Event()
         self.ended = asyncio.Event()
@@ -119,9 +111,9 @@ class Supervisor:
         """Whether clients are let in."""
         return self._beside.is_open
 
-    def is_ready(self, number: int) -> bool:
-        """Say whether a slot's replica is ready."""
-        return self._watch.is_ready(number)
+    def ready(self) -> dict[int, bool]:
+        """Return which slots' replicas are ready."""
+        return {slot.number: self._watch.is_ready(slot.number) for slot in self.slots}
 
     def recorded(self) -> Recorded:
         """Return what is written down."""
@@ -133,8 +125,6 @@ class Supervisor:
             proxy=self._beside.process("proxy"),
             redis=self._beside.process("redis"),
         )
-
-    # -- the loop -------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Keep the fleet until `stop` is called, then end it all.
@@ -174,7 +164,6 @@ class Supervisor:
     async def _turn(self) -> None:
         now = self._clock.monotonic()
         self._children.reap()
-        before = self.recorded()
         self._beside.keep(self.slots, self.goal.replicas, now)
         for slot in self.slots:
             if slot.phase in (Phase.STARTING, Phase.SERVING):
@@ -189,12 +178,22 @@ class Supervisor:
         if self.goal.is_rolling and self.is_settled:
             self.goal = replace(self.goal, is_rolling=False, surge=False)
             self._say("rolled: every replica is replaced")
-        if before != self.recorded():
-            save(self._folder, self.recorded())
-        if now >= self._logs_due:
-            self._logs_due = now + 10
-            for log in (self._folder.root / "logs").glob("*.log"):
-                self._folder.rotate(log.stem)
+        self._write_down(now)
+
+    def _write_down(self, now: float) -> None:
+        try:
+            if self._written != (current := self.recorded()):
+                save(self._folder, current)
+                self._written = current
+            if now >= self._logs_due:
+                self._logs_due = now + LOGS_S
+                for log in (self._folder.root / "logs").glob("*.log"):
+                    self._folder.rotate(log.stem)
+        except OSError as error:
+            # A full disk must not end what serves; what is not written down now is in a moment.
+            if self._trouble != str(error):
+                self._trouble = str(error)
+                self._say(f"cannot write in {self._folder.root}: {error}")
 
     def _seen(self, now: float) -> dict[int, Seen]:
         return {slot.number: self._see(slot, now) for slot in self.slots}
@@ -233,8 +232,7 @@ class Supervisor:
         if step.do is Do.CLEAR:
             self._processes.pop(step.number, None)
             self._watch.forget(step.number)
-        said = _SAID[step.do].format(port=slot.port, pid=process.pid if process else 0)
-        self._say(f"{slot.name}: {said}" + (f" ({step.why})" if step.why else ""))
+        self._say(decision.in_words(step, slot, process.pid if process else 0))
 
     def _start(self, slot: Slot, now: float) -> Process:
         log = self._folder.log(slot.name)
