@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import Enum
 from typing import Final
 
@@ -44,12 +45,12 @@ class Lane:
         self._is_full = False
         self._is_source_paused = False
         self._mode = mode
-        self._left = _allowance(mode, towards)
+        self._left = _allowance(mode, towards, is_new=True)
 
     def set(self, mode: Mode) -> None:
         """Go on under another mode: what a delay or a hold kept back leaves at once, unless held again."""
         self._mode = mode
-        self._left = _allowance(mode, self._towards)
+        self._left = _allowance(mode, self._towards, is_new=False)
         self._free_at = 0.0
         self._waiting = deque((0.0, what) for _, what in self._waiting)
         self.flush()
@@ -101,7 +102,8 @@ class Lane:
         if isinstance(what, Ending):
             self.has_ended = True
             if target.can_write_eof() and not target.is_closing():
-                target.write_eof()
+                with suppress(OSError):  # its other end has gone, which it has not heard yet
+                    target.write_eof()
             self._ended()
             return not target.is_closing()
         allowed = what if len(what) <= self._left else what[: int(self._left)]
@@ -146,5 +148,7 @@ def _length(what: bytes | Ending) -> int:
     return 0 if isinstance(what, Ending) else len(what)
 
 
-def _allowance(mode: Mode, towards: Towards) -> float:
-    return mode.bytes if isinstance(mode, CutAfter) and mode.towards == towards else math.inf
+def _allowance(mode: Mode, towards: Towards, *, is_new: bool) -> float:
+    if not isinstance(mode, CutAfter) or mode.towards != towards or (is_new and not mode.is_for_new):
+        return math.inf
+    return mode.bytes

@@ -43,10 +43,14 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class CutAfter:
-    """A connection is reset once `bytes` have passed one way since the mode began, or since it was made."""
+    """A connection is reset once `bytes` have passed one way since the mode began, or since it was made.
+
+    Unless `is_for_new`, connections made under the mode pass everything.
+    """
 
     bytes: int
     towards: Towards = "client"
+    is_for_new: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,8 @@ class Rounds:
         answers = {key: {"action": "accept", "content": {"word": f"w{number}"}}}
         again = {"inputResponses": answers, "requestState": asked["requestState"]}
         result = await self._result(tool, {"name": tool, "arguments": {"id": id}, **again}, number * 2 + 1)
-        text: object = (result.get("content") or [{}])[0].get("text")
-        if result.get("isError") or text != f"{id} w{number}":
+        content: list[dict[str, Any]] = result.get("content") or [{}]
+        if result.get("isError") or content[0].get("text") != f"{id} w{number}":
             raise _Failed(f"{tool}: a wrong result: {_unnamed(result, id)}")
 
     async def _result(self, tool: str, params: dict[str, Any], request_id: int) -> dict[str, Any]:

@@ -184,6 +184,16 @@ async def test_a_connection_is_cut_after_so_many_bytes_and_they_arrive(towards: 
             assert await ask(fresh, b"123456") == b"123456"
 
 
+async def test_connections_made_after_a_cut_can_be_let_through() -> None:
+    async with proxied() as proxy, client(proxy) as ends:
+        await ask(ends)
+        proxy.set(CutAfter(1, is_for_new=False))
+        async with client(proxy) as fresh:
+            assert await ask(fresh) == b"hello"
+        ends[1].write(b"hello")
+        await until_reset(ends)
+
+
 async def test_a_throttle_spreads_bytes_over_time() -> None:
     loop = asyncio.get_running_loop()
     async with proxied() as proxy, client(proxy) as ends:

@@ -1,21 +1,18 @@
 """State on Redis whose network or server fails: said soon, over soon, and nobody is given what is another's.
 
-Rows C6 and C7 of the reliability bar, at the store; SOAK_OPERATIONS=20000 is the whole of the random part.
+Rows C6 and C7 of the reliability bar, at the store.
 """
 
 import asyncio
-import os
-import random
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 import pytest
 
 from portside.errors import Fenced, StateUnavailable
-from portside.state.base import Limit
 from portside.state.connect import State
-from tests.faults.modes import BlackHole, CutAfter, Delay, Hold, Mode, Pass, Refuse, Reset, Throttle, Towards
+from tests.faults.modes import BlackHole, CutAfter, Delay, Hold, Mode, Refuse, Reset, Throttle
 from tests.faults.partition import partition
 from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.redis import Redis, redis
@@ -24,10 +21,7 @@ from tests.faults.shapes import FAILED_OVER_S, NOTICED_S, granted, refused, sess
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
 
-OPERATIONS: Final = int(os.environ.get("SOAK_OPERATIONS", "1500"))
 SESSIONS: Final = 20
-TO_CLIENT: Final[tuple[Towards, ...]] = ("client", "client", "client")
-
 NETWORK: Final[dict[str, Mode]] = {
     "refused": Refuse(),
     "reset": Reset(),
@@ -126,6 +120,7 @@ async def test_a_store_that_is_sick_for_long_is_asked_by_one_probe_and_noticed_w
 
 
 async def test_whoever_waits_on_a_dead_connection_is_told_when_the_store_is_back(way: FaultProxy) -> None:
+    """By the store's own doing: nothing on the way ends what was held."""
     async with state_by(way.port) as state:
         waiting = asyncio.gather(
             state.mailbox.receive("w", wait_ms=60_000),
@@ -133,7 +128,7 @@ async def test_whoever_waits_on_a_dead_connection_is_told_when_the_store_is_back
             return_exceptions=True,
         )
         await state.ping()
-        with way.under(BlackHole()):
+        with way.under(Hold()):
             await refused(state)
         await usable(state)
         async with asyncio.timeout(NOTICED_S):
@@ -171,14 +166,17 @@ async def test_a_store_set_back_gives_nobody_a_token_that_somebody_had() -> None
             tokens += [await taken_anew(state, holder) for holder in ("b", "c", "d")]
             first = await state.ledger.begin("key", "digest", "h", ttl_ms=60_000)
             epoch = await state.sessions.claim("s", "other", epoch=epoch)
-            assert epoch == 2
+            assert epoch is not None
             server.set_back(dump)
             await usable(state)
             tokens += [await taken_anew(state, holder) for holder in ("e", "f", "g")]
             assert len(set(tokens)) == len(tokens)
             assert tokens == sorted(tokens)
             with pytest.raises(Fenced):
-                await state.streams.append("s", "1", b"{}", epoch=2)
+                await state.streams.append("s", "1", b"{}", epoch=epoch)
+            again = await state.sessions.claim("s", "other", epoch=1)
+            assert again is not None
+            assert again > epoch
             second = await state.ledger.begin("key", "digest", "other", ttl_ms=60_000)
             assert second.token > first.token
             assert not await state.ledger.finish("key", b"of the former", token=first.token, ttl_ms=60_000)
@@ -189,118 +187,6 @@ async def taken_anew(state: State, holder: str) -> int:
     assert token is not None
     assert await state.leases.release("job", holder)
     return token
-
-
-async def test_late_answers_and_broken_connections_never_give_one_what_is_anothers(way: FaultProxy) -> None:
-    """Answers that come after their deadline meet connections that others use by then, unless those are dropped."""
-    chance = random.Random(11)
-    async with state_by(way.port) as state:
-        for number in range(SESSIONS):
-            await state.sessions.create(session(f"s{number}", f"user {number}"), f"h{number}")
-            await state.streams.append(f"s{number}", "1", b"", epoch=1)
-            await state.streams.append(f"s{number}", "1", b'"of %d"' % number, epoch=1)
-        ended = asyncio.Event()
-
-        async def break_things() -> None:
-            while not ended.is_set():
-                way.set(chance.choice([Delay(chance.uniform(150, 400)), Pass(), CutAfter(chance.randrange(4000))]))
-                await asyncio.sleep(chance.uniform(0.05, 0.3))
-
-        breaking = asyncio.create_task(break_things())
-        try:
-            answered = await asyncio.gather(*(seen(state, random.Random(each)) for each in range(8)))
-        finally:
-            ended.set()
-            await breaking
-    assert sum(answered) > 0
-
-
-async def seen(state: State, chance: random.Random) -> int:
-    """Ask for others' things at random until all is asked or time is over; return how often there was an answer."""
-    answered = 0
-    for _ in range(OPERATIONS // 8):
-        number = chance.randrange(SESSIONS)
-        try:
-            if chance.random() < 0.5:
-                held = await state.sessions.load(f"s{number}")
-                assert held is not None
-                assert (held.record, held.owner) == (session(f"s{number}", f"user {number}"), f"h{number}")
-            else:
-                tail = await state.streams.after(f"s{number}", "1.1")
-                assert tail is not None
-                assert [event.data for event in tail.events] == [b'"of %d"' % number]
-            answered += 1
-        except StateUnavailable:
-            await asyncio.sleep(0.01)
-    return answered
-
-
-async def test_what_a_broken_network_leaves_undecided_is_done_once_or_not_at_all(way: FaultProxy) -> None:
-    """Whether a write whose answer was cut has had its effect is open, but nobody sends it again behind our back."""
-    chance, most = random.Random(12), 200
-    limit = Limit("many", most, 3_600_000)
-    sent: list[bytes] = []
-    received: list[bytes] = []
-    done = {"append": 0, "hit": 0}
-    async with state_by(way.port) as state:
-        first = await state.streams.append("s", "1", b"", epoch=1)
-
-        async def append(data: bytes) -> None:
-            await state.streams.append("s", "1", data, epoch=1)
-            done["append"] += 1
-
-        async def hit(_: bytes) -> None:
-            done["hit"] += (await state.counters.hit([limit])).is_allowed
-
-        async def send(data: bytes) -> None:
-            sent.append(data)
-            await state.mailbox.send("w", [data], ttl_ms=3_600_000)
-
-        async def receive(_: bytes) -> None:
-            received.extend(await state.mailbox.receive("w", wait_ms=0))
-
-        for number in range(OPERATIONS // 6):
-            towards = chance.choice((*TO_CLIENT, "server"))
-            way.set(CutAfter(chance.randrange(20, 120), towards) if number % 2 else Pass())
-            for verb in chance.sample([append, hit, send, receive], 4):
-                with suppress(StateUnavailable):
-                    await verb(b'"%d"' % number)
-            way.set(Pass())
-            await usable(state)
-        await receive(b"")
-        tail = await state.streams.after("s", first)
-    assert tail is not None
-    kept = [int(event.data.strip(b'"')) for event in tail.events]
-    assert kept == sorted(set(kept))
-    assert len(kept) >= done["append"] > 0
-    assert 0 < done["hit"] <= most
-    assert len(set(received)) == len(received), "a letter was given out twice"
-    assert received == [letter for letter in sent if letter in set(received)], "letters came out of order"
-
-
-async def test_one_of_many_has_a_lease_and_one_makes_a_call_while_connections_break(way: FaultProxy) -> None:
-    chance, runs = random.Random(13), max(20, OPERATIONS // 50)
-    async with state_by(way.port) as one, state_by(way.port) as two, state_by(way.port) as three:
-        highest = 0
-        for number in range(runs):
-            loop = asyncio.get_running_loop()
-            loop.call_later(chance.uniform(0, 0.01), way.reset_all)
-            states = {"a": one, "b": two, "c": three}
-            said = await asyncio.gather(
-                *(state.leases.acquire(f"job {number}", name, ttl_ms=60_000) for name, state in states.items()),
-                *(state.ledger.begin(f"k{number}", "d", name, ttl_ms=60_000) for name, state in states.items()),
-                return_exceptions=True,
-            )
-            tokens = [token for token in said[:3] if isinstance(token, int)]
-            claimed = [entry for entry in said[3:] if not isinstance(entry, BaseException | int | None)]
-            unforeseen = [one for one in said if isinstance(one, Exception) and not isinstance(one, StateUnavailable)]
-            assert unforeseen == []
-            assert len(tokens) <= 1
-            assert len([entry for entry in claimed if entry.status == "new"]) <= 1
-            assert all(token > highest for token in tokens)
-            highest = max([highest, *tokens])
-            for state in states.values():
-                await usable(state)
 
 
 @pytest.fixture(scope="module")

@@ -14,18 +14,21 @@ from typing import Final
 import pytest
 
 from tests.faults.calls import Call, initialize, initialized, request
+from tests.faults.hearing import heard_of
 from tests.faults.judge import Outcome, judge
 from tests.faults.replicas import Cluster, replicas
 from tests.faults.rounds import Rounds
 from tests.faults.wire import Answer, Connections
 
-OPERATIONS: Final = int(os.environ.get("SOAK_OPERATIONS", "600"))
+OPERATIONS: Final = int(os.environ.get("SOAK_OPERATIONS", "200"))
 LIMIT_S: Final = 60 + OPERATIONS // 10
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(LIMIT_S)]
 
 SERVER: Final = "tests/faults/server_asking.py"
 BUSY: Final = 4
+EVENTS: Final = 6
+PAUSE_S: Final = 0.2
 
 
 class Keys:
@@ -48,10 +51,12 @@ class Keys:
 
 
 async def roll(cluster: Cluster, *, at_least: int, rounds: Rounds) -> None:
-    """Drain and start every replica, one after the other, with exchanges in between."""
+    """Drain and start every replica, one after the other; in between exchanges, and events heard everywhere."""
     for index in range(len(cluster.replicas)):
         assert await cluster.terminate(index) == 0
         await cluster.restart(index)
+        uris = [f"note://{number}" for number in range(EVENTS)]
+        assert await heard_of(cluster.ports, uris) == dict.fromkeys(cluster.ports, uris)
         await rounds.reached(rounds.tally.done + rounds.tally.failures.total() + at_least)
 
 
@@ -112,7 +117,7 @@ class Legacy:
             for session in sessions:
                 assert await self.add(session) is Outcome.OK
                 used += 1
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(PAUSE_S)
         return used
 
     async def add(self, session: str) -> Outcome:
