@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import secrets
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from portside.clock import Clock
 from portside.errors import HostBusy, HostGone, StateUnavailable
@@ -14,9 +15,10 @@ from portside.gateway.http import Incoming, Outgoing, reply
 from portside.gateway.options import Options
 from portside.gateway.owners import AWAY, Owners
 from portside.gateway.ownership import Ownership
-from portside.gateway.relay import Relay, ReplicaLost
+from portside.gateway.relay import Moved, Relay, ReplicaLost
 from portside.gateway.session import CallBack, MayRerun, Session
 from portside.gateway.takeover import repeat_handshake
+from portside.gateway.tally import Tally
 from portside.gateway.ticker import Ticker
 from portside.hosting.base import Call, Host, Link
 from portside.state.base import Held, Streams
@@ -28,6 +30,14 @@ from portside.wire.session import SessionRecord, settled
 SWEEP_S = 15.0
 ROUTES = 4
 """How often the owner of a session is looked for before its client is asked to come again."""
+
+MAX_ENDED: Final = 10_000
+"""Sessions whose end is remembered here, where a store that was set back would not know of it any more."""
+
+IDLE_S: Final = 0.02
+"""How often a session that is to move on is looked at, whether something runs for it still."""
+
+CLOSED_AT_ONCE: Final = 50
 
 _log = logging.getLogger("portside.gateway")
 
@@ -45,6 +55,7 @@ class LegacySessions:
         clock: Clock,
         ticker: Ticker,
         may_rerun: MayRerun,
+        tally: Tally,
     ) -> None:
         self.live: dict[str, Session] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -57,6 +68,11 @@ class LegacySessions:
         self._clock = clock
         self._ticker = ticker
         self._may_rerun = may_rerun
+        self._tally = tally
+        self._moving: dict[str, asyncio.Task[None]] = {}
+        self._is_leaving = False
+        self._late_from = float("inf")
+        self._over: OrderedDict[str, None] = OrderedDict()
 
     # -- POST -----------------------------------------------------------------------------------
 
@@ -67,7 +83,7 @@ class LegacySessions:
             await self._initialize(incoming, out, sent)
             return
         session = self._here(incoming)
-        if session is not None:
+        if session is not None and not self._is_leaving:
             await self._serve(session, incoming, out, sent)
             return
 
@@ -222,7 +238,10 @@ class LegacySessions:
         last = incoming.headers.get(headers.LAST_EVENT)
 
         async def listen(session: Session) -> None:
-            await session.listen(incoming, out, last.decode("latin-1") if last is not None else None)
+            try:
+                await session.listen(incoming, out, last.decode("latin-1") if last is not None else None)
+            except StateUnavailable as error:
+                raise self._owners.away(error, probe) from error
             session.last_used = self._clock.monotonic()
 
         await self._at_owner(incoming, out, probe, listen, _always)
@@ -263,6 +282,8 @@ class LegacySessions:
         `may_repeat` is asked where the owner was lost while it had the request.
         """
         for _ in range(ROUTES):
+            if self._is_leaving and incoming.is_relayed:
+                await self._pass_on(incoming, sent)
             session = self._here(incoming)
             if session is None:
                 found = await self._find(incoming, sent)
@@ -296,6 +317,10 @@ class LegacySessions:
             )
         id_ = raw.decode("latin-1")
         held = await self._owners.look_up(id_, sent)
+        if held is not None and id_ in self._over:
+            # A store that was set back knows it again; nobody else may.
+            await self._owners.forget(id_, sent)
+            held = None
         live = self.live.get(id_)
         if live is not None and not self._owners.confirm(live, held):
             live = None
@@ -315,8 +340,43 @@ class LegacySessions:
             return False
         return await self._relay.ask_to_yield(held.record.id, to=held.owner)
 
+    async def _pass_on(self, incoming: Incoming, sent: Message) -> None:
+        """Let the replica that relayed a request go on with the session, since we are about to end. Raises Moved.
+
+        What runs here ends here, and what belongs to it is served meanwhile; a call that may not end in time any more
+        waits until the session can move.
+        """
+        id_ = incoming.headers.get(headers.SESSION, b"").decode("latin-1")
+        session = self.live.get(id_)
+        is_late = sent.kind == "request" and self._ticker.loop.time() >= self._late_from
+        if id_ in self._taking or (session is not None and session.is_at_work and not is_late):
+            return
+        if session is not None or id_ in self._moving:
+            await self._moved(id_)
+        raise Moved
+
+    async def _moved(self, id_: str) -> None:
+        """Return once a session has been let go, which is when nothing runs for it here."""
+        moving = self._moving.get(id_)
+        if moving is None:
+            moving = self._moving[id_] = self._ticker.loop.create_task(self._move(id_), name="session-move")
+            moving.add_done_callback(lambda _: self._moving.pop(id_, None))
+        await asyncio.shield(moving)
+
+    async def _move(self, id_: str) -> None:
+        while (session := self.live.get(id_)) is not None:
+            if not session.is_at_work:
+                await self._let_go(session)
+                return
+            await asyncio.sleep(IDLE_S)
+
     async def give_up(self, id_: str) -> bool:
-        """Let go of a session of ours that has not begun; say whether that was done."""
+        """Let go of a session of ours that has not begun; say whether that was done.
+
+        Not where it has a server of its own: starting another one costs more than relaying what such a session asks.
+        """
+        if self._host.description.is_single:
+            return False
         session = self.live.get(id_)
         if session is None or session.record.is_initialized or session.is_busy or session.ownership.epoch == 0:
             return False
@@ -354,15 +414,20 @@ class LegacySessions:
             async with asyncio.timeout(self._options.call_timeout_s):
                 await repeat_handshake(session, call)
             unanswered = await self._events.unanswered(held.record.id)
-            is_open = True
+            # Sealed with the newest key: a session in use must outlive the key that its former owner had.
+            await self._owners.save(session)
+            is_open = not session.ownership.is_lost
         except TimeoutError as error:
             text = f"the server did not answer initialize within {self._options.call_timeout_s:g} s"
             raise HostGone(text) from error
         finally:
             if not is_open:
                 await self._let_go(session)
+        if not is_open:
+            return None
         self.live[held.record.id] = session
         session.continue_calls(unanswered, call)
+        self._tally.taken_over()
         _log.info("session %s goes on here", session.hash)
         return session
 
@@ -385,6 +450,7 @@ class LegacySessions:
         session = self.live.pop(id_, None)
         if session is not None:
             _log.warning("session %s is not this replica's any more", session.hash)
+            self._tally.session_lost()
             self._end_soon(session)
 
     async def _let_go(self, session: Session) -> None:
@@ -405,6 +471,10 @@ class LegacySessions:
         """
         await self._owners.remove(session)
         self.live.pop(session.record.id, None)
+        if self._owners.are_shared:
+            self._over[session.record.id] = None
+            if len(self._over) > MAX_ENDED:
+                self._over.popitem(last=False)
         self._end_soon(session)
 
     def _end_soon(self, session: Session) -> None:
@@ -442,15 +512,24 @@ class LegacySessions:
         for session in list(self.live.values()):
             session.hint_and_end_streams()
 
+    def leave(self, drain_s: float) -> None:
+        """Begin to pass sessions on to whoever asks for them: this process is about to go, in `drain_s`.
+
+        Calls that come in the first half are run here where their session has others under way.
+        """
+        self._is_leaving = self._owners.are_shared
+        self._late_from = self._ticker.loop.time() + drain_s / 2
+
     async def close(self) -> None:
         """End every session here; where state is shared, others go on with them. Returns once all is freed."""
+        self.leave(0)
         for taking in list(self._taking.values()):
             taking.cancel()
-        for session in list(self.live.values()):
-            if self._owners.are_shared:
-                await self._let_go(session)
-            else:
-                await self.end(session)
+        while self.live:
+            some = list(self.live.values())[:CLOSED_AT_ONCE]
+            await asyncio.gather(*map(self._let_go if self._owners.are_shared else self.end, some))
+        if self._moving:
+            await asyncio.wait(self._moving.values())
         if self._ending:
             await asyncio.wait(self._ending)
 
