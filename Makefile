@@ -35,13 +35,16 @@ bench: $(dev) ## Measure against the official SDK, other proxies and nginx
 	@tests/install-tools
 	$(BIN)/python bench/run.py
 
-soak: $(dev) ## Run the tests that promise counts and kills at their full length; about half an hour
+soak: $(dev) ## Run the tests that promise counts and kills at their full length; some two hours
 	@tests/install-tools
 	@tests/install-servers
 	PORTSIDE_AUDIT_KILLS=500 $(BIN)/python -m pytest --timeout 3600 tests/audit/test_kill.py
 	SOAK_OPERATIONS=100000 SOAK_KILLS=500 $(BIN)/python -m pytest --timeout 3600 tests/protected/test_isolation.py tests/protected/test_audit_killed.py
+	SOAK_KILLS=1000 $(BIN)/python -m pytest -s --timeout 14000 tests/faults/test_killed_streams.py tests/faults/test_killed_calls.py
+	SOAK_ROLLS=3 SOAK_REQUESTS=50000 SOAK_RATE=200 $(BIN)/python -m pytest -s --timeout 1500 tests/fleet/test_load.py
 	$(BIN)/python -m tests.hostile.slow_clients 1000
 	SOAK_SESSIONS=10000 $(BIN)/python -m tests.journeys.test_big_bodies 10000
+	SOAK_OPERATIONS=10000 SOAK_SESSIONS=10000 SOAK_SECONDS=3600 $(BIN)/python -m pytest --timeout 7200 tests/faults/test_rotation.py tests/faults/test_limiter.py tests/faults/test_many_sessions.py
 
 docs: install ## Make the references from the code
 	$(BIN)/portside settings document > docs/settings.md

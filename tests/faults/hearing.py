@@ -13,9 +13,9 @@ _TIMEOUT_S = 20.0
 
 
 async def heard_of(ports: Sequence[int], uris: Sequence[str]) -> Mapping[int, Sequence[str]]:
-    """Listen to resources at every replica, touch each at one replica in turn, and return what each listener heard, sorted.
+    """Listen to resources at every replica, touch each at one replica in turn, and return what each listener heard.
 
-    Returns once all have heard of everything, or 20 s after they began.
+    That is sorted: what happens elsewhere comes a little later. Returns once all have heard everything, or after 20 s.
     """
     ways = {port: Connections(port) for port in ports}
     ready = {port: asyncio.Event() for port in ports}

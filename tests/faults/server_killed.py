@@ -15,6 +15,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+DONE: Final = "@done@"
+"""Stands between key and id in the name of the file that is the effect of the key-aware tool."""
+
 _COMPLETE: Final[dict[str, Any]] = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 _DISCOVERED: Final[dict[str, Any]] = {
     "supportedVersions": ["2026-07-28"],
@@ -65,7 +68,9 @@ async def _call(asked: dict[str, Any], send: Send) -> None:
     id, steps, seconds = str(given["id"]), int(given["steps"]), float(given["seconds"])
     run = f"{os.environ.get('SERVER_ID', '')}/{os.getpid()}/{secrets.token_hex(4)}"
     text = f"{id} {run}"
-    if tool != "effect_keyed" or await _is_first(str(meta[idempotency.META]), id, seconds):
+    if tool == "effect_keyed":
+        await _once(str(meta[idempotency.META]), id, seconds)
+    else:
         record(tool, id)
     result = {"content": [{"type": "text", "text": text}], "resultType": "complete"}
     answer = {"jsonrpc": "2.0", "id": asked["id"], "result": result}
@@ -81,15 +86,11 @@ async def _call(asked: dict[str, Any], send: Send) -> None:
     return await send({"type": "http.response.body"})
 
 
-async def _is_first(key: str, id: str, seconds: float) -> bool:
-    """Say whether nothing was done under this key, and mark it: once, however often and wherever this is run."""
+async def _once(key: str, id: str, seconds: float) -> None:
+    """Have the effect once under this key, however often and wherever this is run: a file is there, or it is not."""
     record("effect_keyed", id, "tried")
     await asyncio.sleep(seconds / 2)
-    try:
-        Path(os.environ[FILE]).with_name(f"done-{key}").touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    return True
+    Path(os.environ[FILE]).with_name(f"{key}{DONE}{id}").touch()
 
 
 async def _json(send: Send, status: int, message: dict[str, Any]) -> None:

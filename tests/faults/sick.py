@@ -3,7 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Generator, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,10 +51,13 @@ class Users:
 
 
 @contextmanager
-def sick_cluster(folder: Path, url: str | None = None) -> Generator[tuple[Cluster, Deployment]]:
+def sick_cluster(
+    folder: Path, url: str | None = None, own: Callable[[int], Mapping[str, str]] = lambda _: {}
+) -> Generator[tuple[Cluster, Deployment]]:
     """Run the replicas for the block, on a loop of their own; afterwards no log of theirs may hold a traceback.
 
-    They share the Redis at `url`, or one of their own, each by its own way.
+    They share the Redis at `url`, or one of their own, each by its own way. `own` is what a replica's environment has
+    besides.
     """
     deployment = Deployment(folder)
     shared = deployment.environment(
@@ -67,7 +71,13 @@ def sick_cluster(folder: Path, url: str | None = None) -> Generator[tuple[Cluste
     shared |= {} if url is None else {"REDIS_URL": url}
     with start_blocking_portal() as portal:
         is_own = url is None
-        started = replicas(COUNT, has_redis=is_own, has_ways=is_own, proxy="roundrobin", environment=shared)
+        started = replicas(
+            COUNT,
+            has_redis=is_own,
+            has_ways=is_own,
+            proxy="roundrobin",
+            environment=lambda index: {**shared, **own(index)},
+        )
         with portal.wrap_async_context_manager(started) as cluster:
             yield cluster, deployment
             broken = cluster.tracebacks()
@@ -80,7 +90,10 @@ async def users(cluster: Cluster, deployment: Deployment, test: str) -> AsyncGen
     """Have users of one test for the block."""
     ways = [Connections(port) for port in (*cluster.ports, cluster.port)]
     try:
-        made = [Asker(name, deployment.token(f"{name} of {test}"), ways) for name in ("ann", "eve", "guest")]
+        # Good also by a clock that is some minutes behind.
+        issued = int(time.time()) - 600
+        tokens = {name: deployment.token(f"{name} of {test}", iat=issued) for name in ("ann", "eve", "guest")}
+        made = [Asker(name, token, ways) for name, token in tokens.items()]
         yield Users(*made, front=COUNT)
     finally:
         for way in ways:

@@ -17,6 +17,7 @@ import pytest
 from tests.faults.killing import Kills, Runs, killing, times
 from tests.faults.reissuing import End, Made, Tool, make
 from tests.faults.replicas import replicas
+from tests.faults.server_killed import DONE
 from tests.faults.wire import Connections
 
 KILLS: Final = int(os.environ.get("SOAK_KILLS", "8"))
@@ -85,6 +86,8 @@ async def test_calls_with_a_key_are_not_made_twice_and_others_end_cleanly() -> N
             ended.set()
         way.close()
         runs: dict[Tool, Counter[str]] = {tool: cluster.effects.counts(tool) for tool in TOOLS}
+        done = cluster.effects.file.parent.glob(f"*{DONE}*")
+        runs["effect_keyed"] = Counter(file.name.partition(DONE)[2] for file in done)
         tracebacks = cluster.tracebacks()
     twice = [f"{made.tool} {made.id}" for made in report.made if _effects(made, runs) > 1]
     undone = [made.id for made in report.made if made.end == "answered" and not _effects(made, runs)]

@@ -61,7 +61,7 @@ class Report:
         ends = ", ".join(f"{end} {count}" for end, count in self.calls.most_common())
         return (
             f"{kills} kills in {took_s:.0f} s, {CLIENTS} sessions: {self.calls.total()} streams ({ends}),"
-            f" {self.events} events, each once and in order; resumed {self.resumed}, run again {self.runs_again},"
+            f" {self.events} events compared with those stored; resumed {self.resumed}, run again {self.runs_again},"
             f" wrong {len(self.wrong)}\n"
             f"{times('gone on after a kill', self.moved)}; {times('after a second one meanwhile', self.moved_twice)}"
             + "".join(f"\n  {one}" for one in self.wrong[-5:])
@@ -104,7 +104,7 @@ def _state(cluster: Cluster) -> AbstractAsyncContextManager[State]:
     """Return the replicas' own state, to look into."""
     port = 0 if cluster.redis is None else cluster.redis.port
     secret = bytes.fromhex(cluster.environment["ENCRYPTION_KEY"])
-    return redis_state(f"redis://127.0.0.1:{port}/0", Secret(PASSWORD.encode()), [secret])
+    return redis_state(f"redis://127.0.0.1:{port}/0", Secret(PASSWORD.encode()), [secret], deadline_ms=10_000)
 
 
 async def _stream(client: Client, streams: Streams, report: Report, ended: asyncio.Event) -> None:

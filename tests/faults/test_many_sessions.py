@@ -24,7 +24,7 @@ from tests.journeys.raw import get
 
 SESSIONS: Final = int(os.environ.get("SOAK_SESSIONS", "400"))
 SECONDS: Final = float(os.environ.get("SOAK_SECONDS", "10"))
-LIMIT_S: Final = 120 + SESSIONS // 20 + round(2 * SECONDS)
+LIMIT_S: Final = 120 + SESSIONS // 5 + round(2 * SECONDS)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(LIMIT_S)]
 
@@ -34,6 +34,9 @@ AT_ONCE: Final = 16
 WARM: Final = 50
 NOISE_KIB: Final = 3 * 1024
 """What a run of seconds may add: caches and connections that fill once."""
+
+FILLED_KIB: Final = 8 * 1024
+"""What a run of minutes may add: the ids of 10,000 sessions that have ended are remembered, and garbage waits."""
 
 PATIENT: Final = {"PORTSIDE_REDIS_TIMEOUT_MS": "5000"}
 """This is about memory: a machine that is too busy to ask Redis in time is tests/faults/test_redis_state.py's."""
@@ -64,7 +67,7 @@ async def test_an_idle_session_is_small_and_nothing_is_left_of_it_once_it_has_en
         assert each_kib <= IDLE_KIB
         assert each_stored <= STORED_KIB
         # What is garbage until the collector comes is used again: the first time costs something, the third nothing.
-        assert held[-1] - held[0] <= NOISE_KIB
+        assert held[-1] - held[0] <= NOISE_KIB + (full_kib - empty_kib) / 20
         assert left_stored <= 1024 * 1024
         assert cluster.tracebacks() == []
 
@@ -91,7 +94,7 @@ async def test_a_flood_of_sessions_is_capped_and_told_when_to_come_again() -> No
 
 
 async def test_memory_does_not_grow_while_sessions_come_and_go() -> None:
-    """A slope needs an hour to be told from noise: a run of seconds is only held to a bound."""
+    """A slope needs an hour to be told from what fills once: a shorter run is held to a bound."""
     async with one(PORTSIDE_SESSION_IDLE_MS="4000") as (cluster, store, memory):
         plan = Plan(rate=60, seconds=3, sessions=10, stream_s=1)
         await load([cluster.port], plan)
@@ -111,7 +114,7 @@ async def test_memory_does_not_grow_while_sessions_come_and_go() -> None:
             f"{came} sessions came and went; {before_kib} KiB before, {after_kib} after, {memory.per_hour():+.2%} an h"
         )
         assert report.failed == 0, report
-        assert after_kib - before_kib <= NOISE_KIB + before_kib * 0.01 * SECONDS / 3600
+        assert after_kib - before_kib <= (NOISE_KIB if SECONDS < 60 else FILLED_KIB)
         assert SECONDS < 3600 or memory.per_hour() <= 0.01
         await until(lambda: known(store) == 0)
         assert cluster.tracebacks() == []

@@ -4,7 +4,7 @@ Rows C6 and C7 of the reliability bar, at the whole server; what every verb of s
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Final
 
@@ -95,7 +95,7 @@ async def test_what_needs_no_state_goes_on_and_the_rest_says_when_to_come_again(
     assert max(cluster.effects.counts("effect", "slow").values()) == 1
 
 
-async def during(users: Users, sessions: dict[str, list[str]]) -> None:
+async def during(users: Users, sessions: dict[str, Sequence[str]]) -> None:
     """Ask everything again and again for as long as Redis is to be sick."""
     loop = asyncio.get_running_loop()
     until = loop.time() + SICK_S
@@ -229,7 +229,7 @@ async def unknown(users: Users, name: str, at: int, session: str) -> None:
             await asyncio.sleep(0.02)  # other processes: there is nothing to wait on but their answers
 
 
-async def everything_goes_on(users: Users, sessions: dict[str, list[str]]) -> None:
+async def everything_goes_on(users: Users, sessions: dict[str, Sequence[str]]) -> None:
     await recovered(users, sessions)
     for at in range(COUNT):
         told = await users.eve.legacy(at, sessions["ann"][0], "add", {"a": 1, "b": 1})

@@ -19,6 +19,7 @@ from portside.fleet.folder import Folder
 from portside.fleet.process import kill_group
 from portside.fleet.record import load, processes_of
 from tests import proxies, servers
+from tests.faults.effects import Effects
 from tests.processes import ROOT, ServerFailed, free_port
 
 COUNTING: Final = "tests/fleet/counting.py"
@@ -39,9 +40,9 @@ class Fleet:
     started: "list[subprocess.Popen[bytes]]" = field(default_factory=list["subprocess.Popen[bytes]"])
 
     @property
-    def marks(self) -> Path:
-        """Where the tools leave their marks."""
-        return self.root / "marks"
+    def effects(self) -> Effects:
+        """What the tools did."""
+        return Effects(self.root / "effects")
 
     @property
     def folder(self) -> Folder:
@@ -126,8 +127,8 @@ class Fleet:
 
     def _environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME", "CI") if name in os.environ}
-        own = {"RATE_LIMIT_MAX_REQUESTS": "0", "COUNTING_FILE": str(self.marks), "PORTSIDE_DRAIN_TIMEOUT_MS": "8000"}
-        return {**kept, **own, **self.environment}
+        own = {"RATE_LIMIT_MAX_REQUESTS": "0", "PORTSIDE_DRAIN_TIMEOUT_MS": "12000"}
+        return {**kept, **own, **self.effects.environment, **self.environment}
 
 
 @contextmanager

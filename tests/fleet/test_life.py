@@ -13,8 +13,11 @@ import pytest
 
 from portside.fleet import process
 from portside.fleet.record import load, processes_of
+from tests.faults.judge import Outcome
+from tests.faults.load import load as load_of
+from tests.faults.report import Plan
 from tests.fleet.fleets import Fleet, fleet
-from tests.fleet.load import load as load_of
+from tests.fleet.on_record import Log
 from tests.journeys.raw import Connection, call
 from tests.processes import free_port
 
@@ -27,35 +30,41 @@ async def whoami(port: int, times: int) -> set[str]:
     for _ in range(times):
         connection = await Connection.open(port)
         reply = await connection.ask(call("whoami"))
-        names.add(reply.json["result"]["content"][0]["text"])
+        names.add(json.loads(reply.json["result"]["content"][0]["text"])["replica"])
         connection.close()
     return names
 
 
 async def test_a_fleet_is_begun_damaged_abandoned_taken_over_and_ended() -> None:
     with fleet() as running:
-        running.up("--replicas", "3")
+        running.up("--replicas", "2")
 
         # Every replica answers through the front, and the status says so.
-        assert await whoami(running.port, 12) == {"server-1", "server-2", "server-3"}
+        assert await whoami(running.port, 8) == {"server-1", "server-2"}
         table = running.ask("status")
         assert table.returncode == 0
-        assert table.stdout.count("serving") == 3
+        assert table.stdout.count("serving") == 2
         status = json.loads(running.ask("status", "--json").stdout)
-        assert [one["state"] for one in status["replicas"]] == ["serving"] * 3
+        assert [one["state"] for one in status["replicas"]] == ["serving"] * 2
 
         assert_secrets_are_kept(running, status)
 
         # One that is killed comes back, and meanwhile the others serve.
         before = running.pids()
-        async with load_of(running.port, rate=50, workers=10) as sent:
+        async with asyncio.TaskGroup() as group:
+            ended = asyncio.Event()
+            plan = Plan(rate=50, seconds=60, legacy=0, stream_s=0.5)
+            sending = group.create_task(load_of([running.port], plan, until=ended))
             os.kill(before["server-2"] or 0, signal.SIGKILL)
             await asyncio.to_thread(
                 running.wait, lambda: is_back(running.status(), before["server-2"]), "server-2 is back"
             )
+            ended.set()
         # What it was just running is lost, and nothing is sent twice to hide that.
-        assert len(sent.failed) < 10 < len(sent.answered), running.printed()
-        assert await whoami(running.port, 12) == {"server-1", "server-2", "server-3"}
+        report = sending.result()
+        assert report.failed < 10 < report.outcomes[Outcome.OK], f"{report}\n{running.printed()}"
+        assert running.effects.twice() == []
+        assert await whoami(running.port, 8) == {"server-1", "server-2"}
         assert running.status()["replicas"][1]["restarts"] == 1
 
         # The supervisor is killed: everything goes on, and the next one takes it over as it is.
@@ -66,8 +75,8 @@ async def test_a_fleet_is_begun_damaged_abandoned_taken_over_and_ended() -> None
         left = running.ask("status")
         assert left.returncode == 5
         assert "nobody looks after it" in left.stdout
-        assert running.ask("scale", "4").returncode == 1
-        assert await whoami(running.port, 12) == {"server-1", "server-2", "server-3"}
+        assert running.ask("scale", "3").returncode == 1
+        assert await whoami(running.port, 8) == {"server-1", "server-2"}
         proxy_pid, redis_pid = status["proxy_pid"], status["redis_pid"]
         running.up()
         assert running.pids() == before
@@ -131,8 +140,9 @@ def test_proxy_and_redis_come_back_when_they_are_killed(proxy: str) -> None:
             pass
 
 
-def test_an_abandoned_fleet_is_ended_without_a_supervisor_and_ctrl_c_ends_a_watched_one() -> None:
-    with fleet() as running:
+def test_an_abandoned_fleet_is_ended_without_a_supervisor_and_ctrl_c_ends_a_watched_one(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    with fleet(**log.environment) as running:
         running.up("--replicas", "1")
         recorded = load(running.folder)
         assert running.supervisor is not None
@@ -149,11 +159,13 @@ def test_an_abandoned_fleet_is_ended_without_a_supervisor_and_ctrl_c_ends_a_watc
         assert running.supervisor.wait(20) == 0, running.printed()
         assert recorded is not None
         assert not any(process.is_alive(one) for one in processes_of(recorded).values())
+        began, ended = ("fleet.up", "started"), ("fleet.up", "ok")
+        assert log.acts() == [began, ("fleet.down", "started"), ("fleet.down", "ok"), began, ended]
 
 
 def test_a_detached_fleet_serves_when_the_command_returns_and_stops_rolling_at_what_is_broken(tmp_path: Path) -> None:
-    broken = tmp_path / "broken"
-    with fleet(COUNTING_BROKEN=str(broken)) as running:
+    broken, log = tmp_path / "broken", Log(tmp_path)
+    with fleet(COUNTING_BROKEN=str(broken), **log.environment) as running:
         done = running.run(*running.arguments("--replicas", "2", "--detach")[1:])
         assert done.returncode == 0, done.stderr + running.printed()
         status = running.status()
@@ -169,7 +181,7 @@ def test_a_detached_fleet_serves_when_the_command_returns_and_stops_rolling_at_w
         assert running.pids()["server-2"] == before["server-2"]
 
         # What keeps failing is told, with its own last words.
-        running.wait(lambda: "crash loop" in running.ask("status").stdout, "the crash loop is seen")
+        running.wait(lambda: running.status()["replicas"][0]["state"] == "crash loop", "the crash loop is seen")
         table = running.ask("status")
         assert table.returncode == 5
         assert "broken on purpose" in table.stdout
@@ -177,6 +189,13 @@ def test_a_detached_fleet_serves_when_the_command_returns_and_stops_rolling_at_w
         # Mended, it comes back by itself.
         broken.unlink()
         running.wait(lambda: running.status()["is_as_wanted"] is True, "it is mended")
+        assert running.ask("down").returncode == 0
+        assert [act for act in log.acts() if act[0] != "fleet.up"] == [
+            ("fleet.roll", "started"),
+            ("fleet.roll", "error"),
+            ("fleet.down", "started"),
+            ("fleet.down", "ok"),
+        ]
 
 
 def test_a_replica_that_hangs_is_replaced_and_one_that_never_serves_ends_the_fleet(tmp_path: Path) -> None:

@@ -7,7 +7,10 @@ import pytest
 from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import ToolAnnotations
 
+from portside.gateway.http import Incoming
 from portside.gateway.options import Options
+from portside.gateway.relay import COME_BACK_MS
+from portside.observe.record import Record
 from portside.wire import refusal
 from tests.gateway.servers import Gate, Name, build
 from tests.gateway.severed import replicas
@@ -214,6 +217,56 @@ async def test_a_resumed_stream_is_told_what_was_said_meanwhile_once_and_in_orde
         assert text(resumed.messages[-1]) == "whole"
 
 
+async def test_a_relayed_stream_of_a_lost_replica_is_to_be_resumed_at_once_and_then_at_leisure() -> None:
+    gate = Gate()
+    async with replicas(build(gate), build()) as (first, second):
+        client = second.adopt(await first.clients.session())
+        response = client.call("hold_aloud", token="t")
+        await response.until(1)
+        first.wire.is_cut = True
+        await response.until_over()
+        assert response.events[-1].retry_ms == COME_BACK_MS
+        last = [event.id for event in response.events if event.data][-1]
+        resumed = await eventually(lambda: client.get(last))
+        assert resumed.events[0].retry_ms == Options().retry_ms
+        gate.opened.set()
+
+
+async def test_nobody_waits_for_a_call_that_goes_on_at_yet_another_replica() -> None:
+    runs: list[str] = []
+    held, reads = Gate(), ToolAnnotations(read_only_hint=True)
+    async with replicas(stepping(held, reads, runs, "a"), stepping(held, reads, runs, "b")) as (first, second):
+        client = await first.clients.session()
+        response = client.call("step", id=3, token="t")
+        await response.until(1)
+        (last,) = [event.id for event in response.events if event.data]
+        first.wire.is_cut = True
+        await eventually(lambda: second.adopt(client).request("ping", id=4))
+        resumed = second.adopt(client).get(last)
+        await resumed.until(1)
+        second.adopt(client).call("step", id=5, token="u")
+        (session,) = second.gateway.legacy.live.values()
+        while not session.calls:
+            await asyncio.sleep(0)
+        session.ownership.lose()
+        await resumed.until_over()
+        held.opened.set()
+
+
+async def test_a_listener_that_comes_while_its_session_ends_is_let_go() -> None:
+    async with replicas(build(), build()) as (first, _):
+        await first.clients.session()
+        (session,) = first.gateway.legacy.live.values()
+        session.ownership.lose()
+        while not session.is_ended:
+            await asyncio.sleep(0)
+        response = Response()
+        incoming = Incoming("GET", {}, [], b"", Record())
+        async with asyncio.timeout(PATIENT_S):
+            await session.listen(incoming, response, None)
+        assert response.is_over
+
+
 async def test_log_level_and_subscriptions_are_restored_where_a_session_goes_on() -> None:
     def server(told: list[str]) -> MCPServer[Any]:
         made: MCPServer[Any] = MCPServer("levels")
@@ -282,6 +335,27 @@ async def test_a_suspended_call_of_a_lost_replica_is_run_again_with_its_answers(
             assert answer["error"]["data"] == {"reason": "suspended_call_lost"}
         else:
             assert text(answer) == "Ann Lee"
+
+
+async def test_a_suspended_call_whose_replica_is_lost_in_the_middle_of_its_answer_is_told_so() -> None:
+    gate, server = Gate(), MCPServer[Any]("greeting")
+
+    @server.tool()
+    async def greet(ctx: Context[Any, Any]) -> str:
+        await ctx.elicit("a name?", Name)
+        await ctx.report_progress(1, 2)
+        await gate.wait()
+        return "greeted"
+
+    async with replicas(server, build()) as (first, second):
+        questions, state = await asked(first.clients.call("greet", meta={"progressToken": "s"}))
+        answers = {next(iter(questions)): accepted("Ann")}
+        last = retry(second.clients, "greet", state, answers, id=7, meta={"progressToken": "t"})
+        await last.until(1)
+        first.wire.is_cut = True
+        await last.until_over()
+        assert (last.messages[-1]["id"], last.messages[-1]["error"]["code"]) == (7, refusal.OUTCOME_UNKNOWN)
+        gate.opened.set()
 
 
 async def test_a_sealed_state_of_the_servers_own_is_good_on_every_replica() -> None:

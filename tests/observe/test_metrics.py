@@ -18,7 +18,7 @@ def samples(metrics: Metrics) -> Iterator[tuple[str, dict[str, str], float]]:
             yield sample.name, sample.labels, sample.value
 
 
-LABELS = ("method", "route", "tool_name", "resource_type", "reason", "status", "status_code")
+LABELS = ("method", "route", "tool_name", "resource_type", "reason", "result", "status", "status_code")
 
 
 def values(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -122,6 +122,25 @@ def test_gauges_are_read_when_asked() -> None:
     expected = [4.0, 2.0, 2.0, 3.0]
     names = ("mcp_active_connections", "mcp_sessions", "mcp_open_streams", "mcp_calls_in_flight")
     assert expected == [values(metrics, name)[()] for name in names]
+
+
+def test_what_happens_between_replicas_is_counted() -> None:
+    metrics = Metrics()
+    metrics.watch(
+        connections=lambda: 0,
+        sessions=lambda: 0,
+        streams=lambda: 0,
+        calls=lambda: 0,
+        state_up=lambda: False,
+        limits_degraded=lambda: True,
+    )
+    metrics.relayed("answered")
+    metrics.relayed("lost")
+    metrics.taken_over()
+    metrics.session_lost()
+    assert values(metrics, "mcp_relayed_requests_total") == {("answered",): 1.0, ("lost",): 1.0}
+    names = ("mcp_sessions_taken_over_total", "mcp_sessions_lost_total", "mcp_state_up", "mcp_limits_degraded")
+    assert [values(metrics, name)[()] for name in names] == [1.0, 1.0, 0.0, 1.0]
 
 
 def test_process_metrics_are_there() -> None:

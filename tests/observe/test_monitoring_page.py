@@ -15,7 +15,7 @@ def test_every_metric_is_documented_with_its_kind() -> None:
         return f"{family.name}_total" if family.type == "counter" else family.name
 
     ours = [family for family in Metrics().registry.collect() if family.name.startswith("mcp_")]
-    assert len(ours) == 9
+    assert len(ours) == 14
     assert [family.name for family in ours if f"| `{shown(family)}` | {family.type} |" not in PAGE] == []
 
 

@@ -12,6 +12,9 @@ from portside.cli.config import config_option, default_file, loaded
 from portside.errors import PortsideError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from portside.audit.acts import Acts
     from portside.fleet.control import Answer
     from portside.fleet.folder import Folder
     from portside.fleet.record import ProxyName, Recorded
@@ -92,7 +95,7 @@ def up(
     if detach:
         arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
         _finish(asyncio.run(command.detach(where, arguments, SystemClock(), _say)), failed=exits.NOT_STARTED)
-    asyncio.run(command.up(made, where, count, SystemClock(), _say))
+    asyncio.run(command.up(made, where, count, SystemClock(), _say, lambda: _acts(settings)))
 
 
 @fleet.command(epilog=exits.HELP)
@@ -174,8 +177,15 @@ def down(folder: Path | None, config: Path | None, dry_run: bool) -> None:
             click.echo(f"would end server-{one.number}")
         click.echo("would end the proxy and the local Redis")
         return
-    if not asyncio.run(command.down(where, SystemClock(), _say)):
+    if not asyncio.run(command.down(where, SystemClock(), _say, lambda: _acts(loaded(config)))):
         _say(f"no fleet runs in {where.root}")
+
+
+def _acts(found: "Loaded") -> "AbstractAsyncContextManager[Acts]":
+    from portside.audit import acts
+    from portside.clock import SystemClock
+
+    return acts.opened(found.settings, writer_id="fleet", clock=SystemClock(), say=_say)
 
 
 def _folder(given: Path | None, config: Path | None, settings: "Loaded | None" = None) -> "Folder":

@@ -16,6 +16,8 @@ _COMMANDS: Final = {
     "token": ("portside.cli.token:token", "Issue and inspect access tokens."),
     "keys": ("portside.cli.keys:keys", "Create, list and revoke API keys."),
     "audit": ("portside.cli.audit:audit", "Verify the audit log, look at it, or hand it over."),
+    "init": ("portside.cli.init:init", "Describe a project's deployment in portside.toml."),
+    "deploy": ("portside.cli.deploy:deploy", "Render the files of a platform from portside.toml, and check them."),
     "fleet": ("portside.cli.fleet:fleet", "Run replicas behind a proxy on this host."),
     "db": ("portside.cli.db:db", "Look after the durable store."),
     "settings": ("portside.cli.settings:settings", "Show the settings in force, or document all of them."),

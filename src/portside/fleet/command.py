@@ -5,10 +5,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, replace
 from typing import Final
 
+from portside.audit.acts import Acts, of_user
+from portside.audit.event import Detail
 from portside.clock import Clock
 from portside.errors import StartFailed
 from portside.fleet import report
@@ -26,6 +28,8 @@ ABANDONED_DRAIN_S: Final = 40.0
 """How long replicas may take to end where no supervisor knows their settings."""
 
 Say = Callable[[str], None]
+Opened = Callable[[], AbstractAsyncContextManager[Acts]]
+"""Opens the audit log."""
 
 
 def known(folder: Folder) -> Recorded | None:
@@ -35,9 +39,11 @@ def known(folder: Folder) -> Recorded | None:
     return load(folder)
 
 
-async def up(plan: Plan, folder: Folder, replicas: int, clock: Clock, say: Say) -> None:
-    """Run a fleet until a signal ends it, adopting what runs already. Raises StartFailed where it
-    has a supervisor, or no replica ever serves."""
+async def up(plan: Plan, folder: Folder, replicas: int, clock: Clock, say: Say, acts: Opened) -> None:
+    """Run a fleet until a signal ends it, adopting what runs already, all of it on record.
+
+    Raises StartFailed where it has a supervisor, or no replica ever serves.
+    """
     with locked(folder) as is_ours:
         if not is_ours:
             hint = "see `portside fleet status`; change it with `roll` and `scale`"
@@ -47,21 +53,44 @@ async def up(plan: Plan, folder: Folder, replicas: int, clock: Clock, say: Say) 
         if not plan.has_key:
             folder.secret(folder.key)
         goal = Goal(replicas) if found is None else replace(found.goal, replicas=replicas)
-        control = Control(folder)
+        details: dict[str, Detail] = {
+            "folder": str(folder.root),
+            "target": plan.facts.target,
+            "replicas": replicas,
+            "proxy": plan.facts.proxy,
+            "adopted": found is not None,
+        }
+        async with acts() as record, record.act("fleet.up", of_user(os.getuid()), **details):
+            await _supervise(Supervising(plan, folder, clock, goal, found), say, record)
 
-        def tell(line: str) -> None:
-            say(line)
-            control.hear(line)
 
-        supervisor = Supervisor(plan, folder, clock, tell, goal, found)
-        _listen_to_signals(supervisor)
-        await control.open(supervisor)
-        try:
-            await supervisor.run()
-        finally:
-            await control.close()
-        if supervisor.start_failure is not None:
-            raise StartFailed(supervisor.start_failure)
+@dataclass(frozen=True, slots=True)
+class Supervising:
+    """What a supervisor begins with."""
+
+    plan: Plan
+    folder: Folder
+    clock: Clock
+    goal: Goal
+    found: Recorded | None
+
+
+async def _supervise(one: Supervising, say: Say, record: Acts) -> None:
+    control = Control(one.folder, record)
+
+    def tell(line: str) -> None:
+        say(line)
+        control.hear(line)
+
+    supervisor = Supervisor(one.plan, one.folder, one.clock, tell, one.goal, one.found)
+    _listen_to_signals(supervisor)
+    await control.open(supervisor)
+    try:
+        await supervisor.run()
+    finally:
+        await control.close()
+    if supervisor.start_failure is not None:
+        raise StartFailed(supervisor.start_failure)
 
 
 def _listen_to_signals(supervisor: Supervisor) -> None:
@@ -108,8 +137,8 @@ async def change(folder: Folder, request: Request, say: Say) -> Answer:
     return answer
 
 
-async def down(folder: Folder, clock: Clock, say: Say) -> bool:
-    """End a fleet, with or without its supervisor; say whether there was one. Raises FleetFailed."""
+async def down(folder: Folder, clock: Clock, say: Say, acts: Opened) -> bool:
+    """End a fleet, with or without its supervisor; say whether there was one. Raises FleetFailed, StartFailed."""
     answer = await ask(folder, Request("down"), say)
     if answer is not None:
         return True
@@ -119,6 +148,8 @@ async def down(folder: Folder, clock: Clock, say: Say) -> bool:
     with locked(folder) as is_ours:
         if not is_ours:
             raise FleetFailed(f"the supervisor of {folder.root} does not answer", hint="try again, or end it first")
-        await end(recorded, folder, clock, ABANDONED_DRAIN_S, say)
-        folder.control.unlink(missing_ok=True)
+        # A supervisor would have put it on record itself.
+        async with acts() as record, record.act("fleet.down", of_user(os.getuid()), folder=str(folder.root)):
+            await end(recorded, folder, clock, ABANDONED_DRAIN_S, say)
+            folder.control.unlink(missing_ok=True)
     return True

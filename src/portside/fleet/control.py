@@ -1,12 +1,17 @@
 """The supervisor's socket: a request is a line of JSON, its answer several, of which the last says how it ended."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Literal
 
 import msgspec
 
+from portside.audit.acts import Acts, of_user
+from portside.audit.base import AuditUnavailable
+from portside.audit.event import Detail, Who
 from portside.fleet.folder import FleetFailed, Folder
 from portside.fleet.report import describe
 from portside.fleet.supervisor import Supervisor
@@ -34,10 +39,14 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Control:
-    """Serves a supervisor's socket; `hear` is told what happens, and passes it on to whoever waits."""
+    """Serves a supervisor's socket; `hear` is told what happens, and passes it on to whoever waits.
 
-    def __init__(self, folder: Folder) -> None:
+    What changes the fleet is put on record before and after, with the user who asked for it.
+    """
+
+    def __init__(self, folder: Folder, acts: Acts) -> None:
         self._folder = folder
+        self._acts = acts
         self._listeners: set[asyncio.Queue[str]] = set()
         self._supervisor: Supervisor | None = None
         self._server: asyncio.Server | None = None
@@ -90,7 +99,7 @@ class Control:
             return Answer(done=True, report=found)
         queue: asyncio.Queue[str] = asyncio.Queue()
         self._listeners.add(queue)
-        work = asyncio.create_task(self._work(supervisor, request))
+        work = asyncio.create_task(self._on_record(supervisor, request, _peer(writer)))
         try:
             while not work.done() or not queue.empty():
                 with suppress(TimeoutError):
@@ -100,13 +109,28 @@ class Control:
         finally:
             self._listeners.discard(queue)
 
+    async def _on_record(self, supervisor: Supervisor, request: Request, who: Who) -> Answer:
+        if request.do == "wait":
+            return await _settled(supervisor)
+        details: dict[str, Detail] = {"folder": str(self._folder.root)}
+        if request.do == "scale":
+            details |= {"from": supervisor.goal.replicas, "to": request.replicas}
+        if request.do == "roll":
+            details |= {"replicas": supervisor.goal.replicas, "surge": request.surge}
+        try:
+            async with self._acts.act(f"fleet.{request.do}", who, **details) as act:
+                answer = await self._work(supervisor, request)
+                if not answer.done:
+                    act.failed(answer.said)
+        except AuditUnavailable as error:
+            return Answer(f"refused, since it cannot be put on record: {error.message}", done=False)
+        return answer
+
     async def _work(self, supervisor: Supervisor, request: Request) -> Answer:
         if request.do == "down":
             supervisor.stop("asked to")
             await supervisor.ended.wait()
             return Answer("everything has ended", done=True)
-        if request.do == "wait":
-            return await _settled(supervisor)
         if self._busy.locked() or supervisor.goal.is_rolling:
             return Answer("another roll or scaling is under way", done=False)
         async with self._busy:
@@ -146,6 +170,14 @@ async def _settled(supervisor: Supervisor) -> Answer:
             return Answer("the fleet is ending", done=False)
         await supervisor.ticked()
     return Answer(f"{supervisor.goal.replicas} replicas serve", done=True)
+
+
+def _peer(writer: asyncio.StreamWriter) -> Who:
+    """Return who is at the other end; unix(7), SO_PEERCRED."""
+    form = struct.Struct("3i")
+    told = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, form.size)
+    _, uid, _ = form.unpack(told)
+    return of_user(uid)
 
 
 async def _write(writer: asyncio.StreamWriter, answer: Answer) -> None:

@@ -37,6 +37,7 @@ class Channel:
     __slots__ = (
         "_call",
         "_events",
+        "_has_ids",
         "_is_replaying",
         "_last",
         "_ownership",
@@ -55,6 +56,7 @@ class Channel:
         self._call = call
         self._sink: EventStream | None = None
         self._is_replaying = False
+        self._has_ids = False
         self._last = 0
         self._turn = asyncio.Lock()
         self._waiting: deque[bytes] | None = None
@@ -79,8 +81,8 @@ class Channel:
         # In turn: two events must reach the client in the order in which they were stored.
         async with self._turn:
             event_id = await self._append(data, is_last=is_last)
-            if self._ownership.is_lost:
-                return
+            if self._ownership.is_lost and (self._has_ids or not is_last):
+                return  # whoever has the session now goes on with the stream, for a client that can resume it
             block = sse.message(data, id=event_id)
             if not self.has_listener:
                 if self.id == STANDALONE or event_id is None:
@@ -97,17 +99,25 @@ class Channel:
         self._waiting = None
 
     async def resume(self, sink: EventStream, event_id: str) -> None:
-        """Replay what followed `event_id` into `sink`, then go on live. Raises StateUnavailable."""
+        """Replay what followed `event_id` into `sink`, then go on live.
+
+        Raises StateUnavailable: then `sink` has got some of it, and is not the listener any more.
+        """
         self._sink, self._is_replaying = sink, True
         self._last = _sequence(event_id)
-        while await self._replay(sink):
-            pass
-        async with self._turn:
-            await self._replay(sink)
-            for block in self._waiting or ():
-                if not block.startswith(b"id: "):
-                    await sink.write(block)
-            self._waiting = None
+        try:
+            while await self._replay(sink):
+                pass
+            async with self._turn:
+                await self._replay(sink)
+                for block in self._waiting or ():
+                    if not block.startswith(b"id: "):
+                        await sink.write(block)
+                self._waiting = None
+        except StateUnavailable:
+            self.leave(sink)
+            raise
+        finally:
             self._is_replaying = False
 
     async def _replay(self, sink: EventStream) -> bool:
@@ -158,6 +168,7 @@ class Channel:
             _log.warning("an event of a session goes out without an id: %s", error.message)
             return None
         self._call = None
+        self._has_ids = True
         return event_id
 
 

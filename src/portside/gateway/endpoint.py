@@ -25,6 +25,7 @@ from portside.gateway.presence import Presence
 from portside.gateway.relay import Relay
 from portside.gateway.seal import Seal
 from portside.gateway.sessions import LegacySessions
+from portside.gateway.tally import Tally
 from portside.gateway.tasks import TaskLink, Tasks, are_ours
 from portside.gateway.ticker import Ticker
 from portside.hosting.base import Host, Link
@@ -81,12 +82,16 @@ class Gateway:
         listeners: Listeners | None = None,
         ledger: Ledger | None = None,
         count: Count = lambda _: None,
+        tally: Tally | None = None,
     ) -> None:
+        tally = tally or Tally()
         ticker = Ticker(WATCH_AFTER_S)
         self.presence = Presence(state.leases, holder, clock, is_shared=state.is_shared, apart=state.apart)
         self.relay: Relay | None = None
         if state.is_shared:
-            self.relay = Relay(state.mailbox, self.presence, secrets, self._answer_relayed, self._give_up)
+            self.relay = Relay(
+                state.mailbox, self.presence, secrets, self._answer_relayed, self._give_up, count=tally.relayed
+            )
         may_rerun = Annotations(link, clock).may_rerun
         self.once = Once(
             ledger or state.ledger,
@@ -115,7 +120,7 @@ class Gateway:
         )
         owners = Owners(state.sessions, self.presence, are_shared=state.is_shared)
         self.legacy = LegacySessions(
-            host, owners, state.streams, self.relay, options, clock, ticker, may_rerun=may_rerun
+            host, owners, state.streams, self.relay, options, clock, ticker, may_rerun=may_rerun, tally=tally
         )
         # None where there is nothing to ask: then no request pays for it.
         self._guard = None if guard is None or guard.is_idle else guard
@@ -136,10 +141,12 @@ class Gateway:
         server_id: str = "",
         ledger: Ledger | None = None,
         count: Count = lambda _: None,
+        tally: Tally | None = None,
     ) -> "Gateway":
         """Return a gateway in front of a started host. Raises StateUnavailable where shared state cannot be reached.
 
-        `ledger` is where the outcomes of calls with a key are kept, if not in `state`; `count` hears of those calls.
+        `ledger` is where the outcomes of calls with a key are kept, if not in `state`; `count` hears of those calls,
+        `tally` of what happens between replicas.
         """
         holder = f"{server_id or 'replica'}.{token_hex(8)}"
         policy = guard.policy if guard is not None else None
@@ -167,6 +174,7 @@ class Gateway:
             listeners=listeners,
             ledger=ledger,
             count=count,
+            tally=tally,
         )
         await gateway.presence.open()
         if gateway.relay is not None:
@@ -282,6 +290,10 @@ class Gateway:
         """How many streams stay open without a call: subscriptions and standalone streams."""
         listening = sum(1 for one in self.exchanges.calls.running if one.asked.method == methods.LISTEN)
         return listening + sum(session.open_streams for session in self.legacy.live.values())
+
+    def leave(self, drain_s: float) -> None:
+        """Begin to let other replicas go on with the legacy sessions that they ask for: we end in `drain_s`."""
+        self.legacy.leave(drain_s)
 
     async def end_streams(self) -> None:
         """End subscriptions with their completion and standalone streams with a hint when to reconnect."""

@@ -153,7 +153,9 @@ class Exchanges:
             raise _away(error, asked) from error
         try:
             await self._relay.forward(incoming, out, to=holder)
-        except ReplicaLost:
+        except ReplicaLost as lost:
+            if lost.is_away:
+                raise _away(StateUnavailable(str(lost)), asked) from lost
             return False
         return True
 

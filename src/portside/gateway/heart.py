@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final
 
 from portside.clock import Clock
@@ -35,6 +35,7 @@ class Heart:
         self._ticked = clock.monotonic()
         self._ticking: asyncio.TimerHandle | None = None
         self._stopped = threading.Event()
+        self._wake: Callable[[], object] = lambda: None
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
 
     def open(self) -> None:
@@ -47,6 +48,8 @@ class Heart:
         if self._ticking is not None:
             self._ticking.cancel()
         self._stopped.set()
+        with suppress(RuntimeError):  # its loop has ended already
+            self._wake()
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join)
 
@@ -58,9 +61,13 @@ class Heart:
         asyncio.run(self._beats())
 
     async def _beats(self) -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        self._wake = lambda: loop.call_soon_threadsafe(ended.set)
         async with self._apart() as leases:
             while not self._stopped.is_set():
                 if self._clock.monotonic() - self._ticked < HUNG_S:
                     await self._beat(leases)
-                # The thread has nothing else to do: it may as well wait here, and hear at once that it should stop.
-                self._stopped.wait(self._every_s)
+                # The loop must run meanwhile: what finds out that state is back runs on it.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._every_s):
+                        await ended.wait()

@@ -27,7 +27,7 @@ class Incoming:
     """One HTTP request. `headers` holds the last value of each lower-case name; `release` gives its admission back.
 
     `principal` is the id of `identity`; both are None where nobody authenticates. `held` counts the calls it has begun,
-    `limit` is the one the request was counted under.
+    `limit` is the one the request was counted under. `is_relayed`: it came in at another replica.
     """
 
     method: str
@@ -42,6 +42,7 @@ class Incoming:
     identity: Principal | None = None
     held: int = 0
     limit: Limit | None = None
+    is_relayed: bool = False
     release: Callable[[], None] = field(default=_nothing)
 
 

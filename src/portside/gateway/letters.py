@@ -94,7 +94,17 @@ class Taken(msgspec.Struct, array_like=True, tag="taken"):
 
 
 class Gone(msgspec.Struct, array_like=True, tag="gone"):
-    """The client has left, or nobody reads the response any more."""
+    """The client has left, nobody reads the response any more, or nothing more of it comes.
+
+    `is_untouched` where nothing was done of the request, nor will be: what it is about has moved on.
+    """
+
+    exchange: str
+    is_untouched: bool = False
+
+
+class Still(msgspec.Struct, array_like=True, tag="still"):
+    """The reader is asked whether it is still at the request: if not it says `Gone`, which may have been lost."""
 
     exchange: str
 
@@ -113,7 +123,7 @@ class Yielded(msgspec.Struct, array_like=True, tag="yielded"):
     is_free: bool
 
 
-Letter = Ask | Head | Part | Told | Taken | Gone | Yield | Yielded
+Letter = Ask | Head | Part | Told | Taken | Gone | Still | Yield | Yielded
 
 
 class _Envelope(msgspec.Struct, array_like=True):

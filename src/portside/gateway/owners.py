@@ -108,6 +108,13 @@ class Owners:
         if self.vouches(session) or self.confirm(session, await self._sessions.load(session.record.id)):
             await self._sessions.remove(session.record.id)
 
+    async def forget(self, id_: str, sent: Message) -> None:
+        """Remove a session that has ended, whosever the store says it is. Raises Refusal (503)."""
+        try:
+            await self._sessions.remove(id_)
+        except StateUnavailable as error:
+            raise self.away(error, sent) from error
+
     def away(self, error: StateUnavailable, sent: Message | None) -> Refusal:
         """Return the refusal of a request for which nobody can say whose session it is."""
         return Refusal(

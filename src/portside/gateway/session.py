@@ -2,11 +2,12 @@
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from portside.errors import NoBackChannel
+from portside.errors import HostGone, NoBackChannel, StateUnavailable
 from portside.gateway.answer import Answer
 from portside.gateway.call import broken_reply
 from portside.gateway.channel import STANDALONE, Channel, LegacyAnswer
@@ -22,6 +23,8 @@ from portside.wire import headers, message, methods, refusal, revisions, sse, tr
 from portside.wire.message import Id, Message
 from portside.wire.refusal import Refusal
 from portside.wire.session import SessionRecord, learnt
+
+_log = logging.getLogger("portside.gateway")
 
 MAX_ROUNDS: Final = 32
 """How often one call may come back with questions before it is given up."""
@@ -103,6 +106,11 @@ class Session:
     def is_busy(self) -> bool:
         """Whether something keeps the session from being idle."""
         return bool(self.calls) or bool(self._continued) or self.open_streams > 0
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a call runs here, or is being answered."""
+        return bool(self.calls) or bool(self._continued) or bool(self.channels)
 
     # -- the connection's own channel, as a Back ------------------------------------------------
 
@@ -294,7 +302,8 @@ class Session:
     async def listen(self, incoming: Incoming, out: Outgoing, event_id: str | None) -> None:
         """Keep a GET stream open until its client leaves or the stream ends.
 
-        Raises Refusal where `event_id` is none that this session could resume from.
+        Raises Refusal where `event_id` is none that this session could resume from, StateUnavailable where nobody can
+        say.
         """
         tail = await self._events.after(self.record.id, event_id) if event_id is not None else None
         if event_id is not None and tail is None:
@@ -313,11 +322,22 @@ class Session:
                     await stream.write(await channel.prime(options.retry_ms))
                 channel.listen(stream)
             else:
+                # Whoever broke the stream off may have told the client to come back sooner than is right from here on.
+                await stream.write(sse.retry(options.retry_ms))
                 channel = self._channel(tail.stream)
-                await channel.resume(stream, event_id)
+                try:
+                    await channel.resume(stream, event_id)
+                except StateUnavailable as error:
+                    # The head is out: its client comes back for the rest.
+                    _log.info("a stream of session %s breaks off: %s", self.hash, error.message)
+                    await stream.close()
+                    return
                 if channel.is_finished:
                     await stream.close()
                     return
+            if self.is_ended:
+                # Whoever ended the session has not seen this listener, and nobody else would ever let it go.
+                channel.end()
             await stream.until_over(out)
             channel.leave(stream)
         finally:
@@ -364,6 +384,8 @@ class Session:
                 await channel.emit(reply.encode(), is_last=index == len(left.calls) - 1)
             channel.finish()
         finally:
+            if not channel.is_finished:
+                channel.end()  # it goes on elsewhere, or nowhere: nobody may wait for it here
             await self.close_channel(channel)
 
     async def _in_time(self, asked: Message, back: Back, call: Call) -> Message:
@@ -397,11 +419,37 @@ class Session:
                 await self.link.close()
             finally:
                 MOVING.reset(moving)
+                # A link holds its session as its channel back: let go, both are freed now, not with the next garbage.
+                self.link = _ENDED
         await self._forget_events()
 
     async def _forget_events(self) -> None:
-        if not self.ownership.is_lost:
+        # One that was never stored has none.
+        if self.ownership.is_lost or self.ownership.epoch == 0:
+            return
+        try:
             await self._events.drop(self.record.id)
+        except StateUnavailable as error:
+            _log.info("the events of session %s are left to expire: %s", self.hash, error.message)
+
+
+class _EndedLink:
+    """The link of a session that has ended, for whatever comes late."""
+
+    def is_plain(self, message: Message) -> bool:
+        return False
+
+    async def request(self, message: Message, back: Back, call: Call) -> Message:
+        raise HostGone("the session has ended")
+
+    async def notify(self, message: Message, call: Call) -> None:
+        """Drop it."""
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+_ENDED: Final = _EndedLink()
 
 
 class ChannelBack:

@@ -32,6 +32,12 @@ MAX_NAME: Final = 128
 
 Keyed = Literal["replayed", "conflict", "unknown", "unavailable"]
 
+Relayed = Literal["answered", "broken", "lost", "moved", "away"]
+"""How a relayed request ended: `broken` off in the middle, its replica `lost` before that, or mail `away`.
+
+`moved`: its replica was about to end and let go of the session, so that somebody else answered.
+"""
+
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,31}", re.ASCII)
 
 
@@ -84,6 +90,26 @@ class Metrics:
             ("result",),
             registry=self.registry,
         )
+        self._relayed = Counter(
+            "mcp_relayed_requests_total",
+            "Requests that another replica was asked to answer, by how that ended.",
+            ("result",),
+            registry=self.registry,
+        )
+        self._taken_over = Counter(
+            "mcp_sessions_taken_over_total",
+            "Sessions that go on here since their former replica is gone or let go of them.",
+            registry=self.registry,
+        )
+        self._lost = Counter(
+            "mcp_sessions_lost_total",
+            "Sessions of this replica that are another's by now, or gone from shared state.",
+            registry=self.registry,
+        )
+        self._state_up = self._gauge("mcp_state_up", "1 while shared state can be relied on, 0 while it is away.")
+        self._degraded = self._gauge(
+            "mcp_limits_degraded", "1 while this replica counts limits on its own, since shared state is away."
+        )
         self._connections = self._gauge("mcp_active_connections", "Open client connections.")
         self._sessions = self._gauge("mcp_sessions", "Open sessions of the session-based protocol revisions.")
         self._streams = self._gauge(
@@ -104,8 +130,12 @@ class Metrics:
         sessions: Callable[[], int],
         streams: Callable[[], int],
         calls: Callable[[], int],
+        state_up: Callable[[], bool] = lambda: True,
+        limits_degraded: Callable[[], bool] = lambda: False,
     ) -> None:
         """Read these gauges from functions, asked at every scrape. May be called again."""
+        self._state_up.set_function(state_up)
+        self._degraded.set_function(limits_degraded)
         self._connections.set_function(connections)
         self._sessions.set_function(sessions)
         self._streams.set_function(streams)
@@ -128,6 +158,18 @@ class Metrics:
     def keyed(self, result: Keyed) -> None:
         """Count one call with an idempotency key that was answered otherwise than by running it."""
         self._keyed.labels(result).inc()
+
+    def relayed(self, result: Relayed) -> None:
+        """Count one request that another replica was asked to answer."""
+        self._relayed.labels(result).inc()
+
+    def taken_over(self) -> None:
+        """Count one session that goes on here."""
+        self._taken_over.inc()
+
+    def session_lost(self) -> None:
+        """Count one session that is not this replica's any more."""
+        self._lost.inc()
 
     def render(self, accept: str = "") -> Exposition:
         """Return a scrape: Prometheus text 0.0.4, or OpenMetrics 1.0 for an `Accept` header that names it."""

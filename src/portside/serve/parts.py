@@ -104,6 +104,11 @@ class Parts:
             raise StateUnavailable("shared state is not open yet")
         return self._state
 
+    @property
+    def are_limits_degraded(self) -> bool:
+        """Whether this replica counts limits on its own, since shared counters are away."""
+        return self._degraded is not None and self._degraded.is_degraded
+
     def checks(self) -> list[health.Check]:
         """Return the health checks of what is in use."""
         found: list[health.Check] = []
@@ -236,7 +241,7 @@ class Parts:
         return health.Finding("healthy")
 
     async def _probe_state(self) -> health.Finding:
-        limits = "each replica on its own" if self._degraded is not None and self._degraded.is_degraded else "shared"
+        limits = "each replica on its own" if self.are_limits_degraded else "shared"
         try:
             await self.state.ping()
         except StateUnavailable as error:

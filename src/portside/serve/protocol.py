@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import httptools
 
@@ -65,8 +65,9 @@ FAREWELL_S: Final = 1.0
 
 
 class Connection(Ending):
-    """One connection, within `bounds`."""
+    """One connection, within `bounds`. Once its server `is_leaving`, every answer says that it was the last."""
 
+    is_leaving: ClassVar[bool] = False
     _head_bytes = 0  # of a head that is not complete yet: at least 1 where there is one
     _read_bytes = 0  # the same, with all of the current read
     _framing_bytes = 0  # of chunk sizes, extensions and trailers, less those of the body
@@ -158,8 +159,8 @@ class Connection(Ending):
             self._stop(status or 503)
         super().on_headers_complete()
         self.cycle.transport = Corked(self.transport, self.loop, self._end)
-        if upgrades:
-            # Declined by answering as usual; what comes after may be meant for another protocol.
+        if upgrades or self.is_leaving:
+            # An upgrade is declined by answering as usual; what comes after may be meant for another protocol.
             self.cycle.keep_alive = False
         self._phase, self._has_ended = BODY, True
         self._head_bytes = self._framing_bytes = 0

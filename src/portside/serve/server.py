@@ -7,11 +7,18 @@ import signal
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Generator
+from typing import Final
 
 import uvicorn
 
 from portside.errors import StartFailed
 from portside.serve.protocol import Connection
+
+FAREWELL_S: Final = 2.0
+"""How long a replica that was told to stop still accepts connections, at most: proxies have to hear of it first."""
+
+QUIET_S: Final = 0.1
+"""Once so long nobody has come, nobody is expected any more."""
 
 FORCED = 130
 """Exit code when a second Ctrl+C ends the process at once: 128 + SIGINT, as shells have it."""
@@ -51,6 +58,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, protocol: type[Connection]) -> None:
         super().__init__(config)
         self._protocol = protocol
+        self._made = 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen on `sockets`. A client has as long for its handshake as for the head of a request.
@@ -71,7 +79,22 @@ class Server(uvicorn.Server):
         ]
         self.started = True
 
+    async def say_farewell(self, longest_s: float) -> None:
+        """Answer on, but one request a connection, until nobody comes any more or `longest_s` are over.
+
+        A socket that is closed at once takes with it the connections that wait to be accepted.
+        """
+        self._protocol.is_leaving = True
+        loop, seen = asyncio.get_running_loop(), (-1, -1)
+        until = loop.time() + longest_s
+        while loop.time() < until:
+            if seen == (now := (self._made, self.server_state.total_requests)):
+                return
+            seen = now
+            await asyncio.sleep(QUIET_S)
+
     def _connection(self) -> asyncio.Protocol:
+        self._made += 1
         return self._protocol(config=self.config, server_state=self.server_state, app_state={})
 
     @contextlib.contextmanager

@@ -17,6 +17,7 @@ from portside.edge import stack
 from portside.errors import HostGone, PortsideError, StartFailed
 from portside.gateway.endpoint import Gateway
 from portside.gateway.options import Options
+from portside.gateway.tally import Tally
 from portside.hosting import build, target
 from portside.hosting.base import Host
 from portside.observe import health, log
@@ -126,6 +127,8 @@ class Process:
             sessions=lambda: len(self._app.gateway.legacy.live) if self._app.gateway else 0,
             streams=lambda: self._app.gateway.open_streams if self._app.gateway else 0,
             calls=lambda: self._app.gateway.calls_in_flight if self._app.gateway else 0,
+            state_up=lambda: self._app.gateway is not None and self._app.gateway.presence.vouched is not None,
+            limits_degraded=lambda: self._parts.are_limits_degraded,
         )
         return made
 
@@ -183,6 +186,7 @@ class Process:
             server_id=settings.server_id or "",
             ledger=self._parts.ledger,
             count=self._metrics.keyed,
+            tally=Tally(self._metrics.relayed, self._metrics.taken_over, self._metrics.session_lost),
         )
         self._app.routes = host.routes
         # What is here now stays: collecting it again and again would only cost every call a share.
@@ -219,11 +223,17 @@ class Process:
             calls=gateway.calls_in_flight if gateway else 0,
             streams=gateway.open_streams if gateway else 0,
         )
-        if gateway is not None:
-            await gateway.end_streams()
         drain_s = self._settings.drain_timeout_ms / 1000
-        self._drain_until = asyncio.get_running_loop().time() + drain_s
-        self._server.config.timeout_graceful_shutdown = max(1, round(drain_s))
+        loop = asyncio.get_running_loop()
+        self._drain_until = loop.time() + drain_s
+        if gateway is not None:
+            gateway.leave(drain_s)
+            await gateway.end_streams()
+        if signal_name == "SIGTERM":
+            await self._server.say_farewell(min(server.FAREWELL_S, drain_s / 4))
+            if gateway is not None:
+                await gateway.end_streams()  # those that came back here
+        self._server.config.timeout_graceful_shutdown = max(1, round(self._drain_until - loop.time()))
         self._server.should_exit = True
 
     async def _close(self) -> None:

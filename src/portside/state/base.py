@@ -33,7 +33,7 @@ class Leases(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A session and whose it is: `owner` is a holder, empty where it let go; `epoch` counts the changes of owner."""
+    """A session and whose it is: `owner` is a holder, empty where it let go; `epoch` rises when it changes hands."""
 
     record: SessionRecord
     owner: str

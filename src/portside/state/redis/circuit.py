@@ -9,7 +9,8 @@ from typing import Final
 from portside.errors import StateUnavailable
 
 FIRST_S: Final = 0.05
-LONGEST_S: Final = 1.0
+LONGEST_S: Final = 0.5
+"""A replica's life and its sessions come back no sooner than this finds out."""
 
 _log = logging.getLogger("portside.state")
 

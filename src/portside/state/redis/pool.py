@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol, cast
 from redis.asyncio import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import RedisError, ResponseError
 
 from portside.state.redis.address import Address, Place
@@ -119,5 +120,9 @@ async def _asked(taken: Wire, words: tuple[Word, ...]) -> Reply:
     if await _is_stale(taken):
         await taken.disconnect(nowait=True)
         await taken.connect()
-    await taken.send_command(*words)
+    try:
+        await taken.send_command(*words)
+    except RuntimeError as error:
+        # uvloop's word for a connection that was reset and has not been read since: nothing was sent.
+        raise RedisGone(f"the connection was closed: {error}") from error
     return await taken.read_response()

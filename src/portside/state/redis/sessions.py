@@ -33,15 +33,17 @@ keep(ARGV[1], ARGV[2], ARGV[3])
 return 1
 """,
 )
+# Not simply the next number: a store that was set back would give out the epochs of the lives it has forgotten.
 _CLAIM: Final = Script(
     KEEP,
     """
 local owner, epoch = unpack(redis.call('HMGET', KEYS[1], 'owner', 'epoch'))
 if epoch ~= ARGV[4] then return false end
 if owner ~= '' and redis.call('HGET', ARGV[1] .. 'lease:' .. ARGV[6] .. owner, 'holder') == owner then return false end
-redis.call('HSET', KEYS[1], 'owner', ARGV[5], 'epoch', epoch + 1)
+local new = math.max(epoch + 1, math.floor(now_us() / 1000))
+redis.call('HSET', KEYS[1], 'owner', ARGV[5], 'epoch', text(new))
 keep(ARGV[1], ARGV[2], ARGV[3])
-return epoch + 1
+return new
 """,
 )
 _TOUCH: Final = Script(

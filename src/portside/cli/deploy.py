@@ -1,0 +1,97 @@
+"""`portside deploy`: from portside.toml to the files of a platform, and what is wrong with them."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from portside.cli import exits
+from portside.cli.config import FILE
+
+if TYPE_CHECKING:
+    from portside.deploy.check import Report
+    from portside.deploy.project import Project
+
+_PLATFORMS = ("image", "compose")
+
+_CONFIG = click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Description of the deployment; portside.toml in this folder if not said.",
+)
+
+
+@click.group(epilog=exits.HELP)
+def deploy() -> None:
+    """Render the files of a platform from portside.toml, and check them."""
+
+
+@deploy.command(epilog=exits.HELP)
+@click.argument("platform", type=click.Choice(_PLATFORMS))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write to; deploy/PLATFORM beside portside.toml if not said, for an image the project's own.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@click.option("--force", is_flag=True, help="Overwrite files that portside did not make.")
+@_CONFIG
+def render(platform: str, out: Path | None, dry_run: bool, force: bool, config: Path | None) -> None:
+    """Write the files of PLATFORM. Where the rules of `deploy check` find errors, nothing is: exit code 5.
+
+    No file holds a secret: each says where its platform finds them.
+    """
+    from portside.deploy import render as rendering
+    from portside.deploy import rules
+    from portside.deploy import spec as specs
+    from portside.deploy.check import Report
+
+    project = _project(config)
+    found = rules.judge(project, platform)
+    if found:
+        _talk(Report(platform, found, (), ()))
+    if any(finding.severity == "error" for finding in found):
+        raise click.exceptions.Exit(exits.CHECKS_FAILED)
+    files = rendering.PLATFORMS[platform](specs.spec(project))
+    out = out or rendering.folder(project.folder, platform)
+    done = rendering.plan(files, out, force=force) if dry_run else rendering.write(files, out, force=force)
+    for one in done:
+        click.echo(f"{'would be ' if dry_run and one.state != 'same' else ''}{one.state}  {one.path}")
+
+
+@deploy.command(epilog=exits.HELP)
+@click.argument("platforms", nargs=-1, type=click.Choice(_PLATFORMS))
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_CONFIG
+def check(platforms: tuple[str, ...], as_json: bool, config: Path | None) -> None:
+    """Judge the deployment on PLATFORMS, or on those that deploy.platforms names; exit code 5 where it would not work.
+
+    Rules first, then each platform's own validator where it is installed: says which were asked and which are absent.
+    """
+    from portside.deploy import check as checking
+
+    project = _project(config)
+    reports = checking.check(project, platforms or project.description.platforms)
+    click.echo(checking.as_json(reports) if as_json else checking.as_lines(reports))
+    raise click.exceptions.Exit(exits.CHECKS_FAILED if any(one.has_errors for one in reports) else exits.OK)
+
+
+@deploy.command(epilog=exits.HELP)
+def schema() -> None:
+    """Print the JSON Schema of portside.toml, for editors that complete and check it."""
+    from portside.deploy import description
+
+    click.echo(json.dumps(description.schema(), indent=2))
+
+
+def _project(config: Path | None) -> "Project":
+    from portside.deploy import project
+
+    return project.load(config or FILE)
+
+
+def _talk(report: "Report") -> None:
+    from portside.deploy import check as checking
+
+    click.echo(checking.as_lines([report]), err=True)

@@ -1,0 +1,1 @@
+"""Deployments: one description, checked and rendered for every platform."""

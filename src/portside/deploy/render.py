@@ -1,0 +1,100 @@
+"""Rendered files and where they go: written aside and renamed, and never over what somebody else wrote."""
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from portside.errors import PortsideError
+from portside.targets import compose, image
+from portside.targets.dump import HEAD
+from portside.targets.file import File
+from portside.targets.spec import Spec
+
+PLATFORMS: Final[Mapping[str, Callable[[Spec], tuple[File, ...]]]] = {
+    "image": image.render,
+    "compose": compose.render,
+}
+"""What can be rendered, by the name of the platform."""
+
+_HEAD_CHARACTERS: Final = 400
+
+State = Literal["new", "changed", "same"]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A rendered file in its place, and what was there before."""
+
+    path: Path
+    state: State
+
+
+def folder(project: Path, platform: str) -> Path:
+    """Return where a platform's files go unless somebody says otherwise: an image is built in the project itself."""
+    return project if platform == "image" else project / "deploy" / platform
+
+
+def plan(files: Sequence[File], out: Path, *, force: bool = False) -> tuple[Written, ...]:
+    """Return what writing the files below `out` would do, without doing it.
+
+    Raises PortsideError where that would overwrite a file that portside did not make, unless `force`.
+    """
+    planned = tuple(Written(out / file.path, _state(out / file.path, file.text)) for file in files)
+    foreign = [str(one.path) for one in planned if one.state == "changed" and not _is_ours(one.path)]
+    if foreign and not force:
+        raise PortsideError(
+            f"not made by portside, so not overwritten: {', '.join(foreign)}",
+            hint="move it away, render into another folder with --out, or overwrite it with --force",
+        )
+    return planned
+
+
+def write(files: Sequence[File], out: Path, *, force: bool = False) -> tuple[Written, ...]:
+    """Write the files below `out` and return what that did. Raises PortsideError as `plan`, and where it cannot."""
+    planned = plan(files, out, force=force)
+    for file, one in zip(files, planned, strict=True):
+        if one.state != "same":
+            _replace(one.path, file.text)
+    return planned
+
+
+def _state(path: Path, text: str) -> State:
+    found = _read(path)
+    if found is None:
+        return "new"
+    return "same" if found == text.encode() else "changed"
+
+
+def _is_ours(path: Path) -> bool:
+    return HEAD.encode() in (_read(path) or b"")[:_HEAD_CHARACTERS]
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PortsideError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _replace(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            aside = Path(file.name)
+            try:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+                # Nothing in it is secret, and containers read it as somebody else.
+                aside.chmod(0o644)
+                aside.replace(path)
+            except BaseException:
+                aside.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise PortsideError(f"{path} cannot be written: {error.strerror}") from error
