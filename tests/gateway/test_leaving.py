@@ -1,9 +1,11 @@
 """A replica that is about to end passes its legacy sessions on, and fails no request that is on its way to it."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from portside.state.base import Mailbox
 from tests.gateway.servers import Gate, build
 from tests.gateway.severed import replicas
 from tests.gateway.wired import text
@@ -88,3 +90,40 @@ async def test_requests_that_keep_coming_while_a_replica_ends_are_all_answered()
             await first.gateway.close()
         assert answered == ["hi"] * 200
         assert len(second.gateway.legacy.live) == 20
+
+
+class Behind:
+    """A replica's way to its mail on which nothing is read before it has written to its own box."""
+
+    def __init__(self, mailbox: Mailbox, holder: str) -> None:
+        self._mailbox = mailbox
+        self._holder = holder
+        self._may_read = asyncio.Event()
+
+    async def send(self, to: str, letters: Sequence[bytes], *, ttl_ms: int) -> None:
+        await self._mailbox.send(to, letters, ttl_ms=ttl_ms)
+        if to == self._holder:
+            self._may_read.set()
+
+    async def receive(self, holder: str, *, wait_ms: int) -> Sequence[bytes]:
+        await self._may_read.wait()
+        return await self._mailbox.receive(holder, wait_ms=wait_ms)
+
+    async def take_back(self, to: str, letter: bytes) -> bool:
+        return await self._mailbox.take_back(to, letter)
+
+
+async def test_what_a_replica_said_last_is_heard_though_it_has_gone() -> None:
+    async with replicas(build(), build()) as (first, second):
+        client = second.adopt(await first.clients.session())
+        relay = second.gateway.relay
+        relay._mailbox = Behind(relay._mailbox, second.gateway.presence.holder)
+        # Read on the way as it was.
+        assert text((await client.call("echo", {"text": "a"}, id=1).until_over()).json) == "a"
+        first.gateway.leave(LONG_S)
+        asked = client.call("echo", {"text": "b"}, id=2)
+        while first.gateway.legacy.live:
+            await asyncio.sleep(0)
+        await first.gateway.close()
+        assert text((await asked.until_over()).json) == "b"
+        assert len(second.gateway.legacy.live) == 1

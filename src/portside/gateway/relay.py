@@ -93,6 +93,7 @@ class Relay:
         self._give_up = give_up
         self._yielding: dict[str, asyncio.Future[bool]] = {}
         self._forwarded: dict[str, _Forwarded] = {}
+        self._echoes: dict[str, asyncio.Event] = {}
         self._answering: dict[str, RelayedOut] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -222,7 +223,8 @@ class Relay:
                 looked = loop.time()
             try:
                 if not await self._presence.lives(forwarded.to):
-                    # What it sent before it went may just have come.
+                    # What it sent before it went, such as that the session has moved on, may not have been read yet.
+                    await self._caught_up()
                     return None if forwarded.letters.empty() else forwarded.letters.get_nowait()
             except StateUnavailable:
                 away_since = min(away_since, looked)
@@ -231,6 +233,19 @@ class Relay:
                 raise
             away_since = float("inf")
             await self._make_sure(forwarded)
+
+    async def _caught_up(self) -> None:
+        """Return once every letter that lies in our own box by now has been read, after AWAY_S at the latest."""
+        echo = secrets.token_hex(16)
+        read = self._echoes[echo] = asyncio.Event()
+        try:
+            async with asyncio.timeout(AWAY_S):
+                await self._send(self._presence.holder, [Gone(echo)])
+                await read.wait()
+        except (TimeoutError, StateUnavailable, MailboxFull) as error:
+            _log.debug("what a lost replica said last may not have been read: %s", error)
+        finally:
+            self._echoes.pop(echo, None)
 
     async def _make_sure(self, forwarded: _Forwarded) -> None:
         """Ask whether the other replica is still at it, once after each time that letters may have been lost."""
@@ -280,6 +295,8 @@ class Relay:
             answering = self._answering.get(letter.exchange)
             if answering is not None and answering.reader == sender:
                 answering.take(letter.number)
+        elif letter.exchange in self._echoes and sender == self._presence.holder:
+            self._echoes[letter.exchange].set()
         elif letter.exchange in self._forwarded:
             self._forwarded[letter.exchange].letters.put_nowait(letter)
         elif isinstance(letter, Gone) and letter.exchange in self._answering:

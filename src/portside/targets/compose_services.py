@@ -61,7 +61,9 @@ def server(spec: Spec, backend: Backend) -> Service:
     added = {
         "PORTSIDE_TRUSTED_PROXIES": proxy_address(spec),
         **({"PORTSIDE_REDIS_URL": "redis://redis:6379/0"} if runs_redis(spec) else {}),
-        **({"PORTSIDE_LOG_DIR": f"{logs}/{backend.name}"} if (logs := _logs(spec)) else {}),
+        **({"PORTSIDE_LOG_DIR": f"{logs}/{backend.name}"} if (logs := _path(spec, "logs")) else {}),
+        # Without a volume of its own there is only memory to write to.
+        **({} if _path(spec, "data") else {"PORTSIDE_DATA_DIR": "/app/tmp"}),
     }
     environment = {
         **variables.plain(spec, added),
@@ -206,8 +208,8 @@ def _has_store(spec: Spec) -> bool:
     return runs_redis(spec) or runs_postgres(spec)
 
 
-def _logs(spec: Spec) -> str | None:
-    return next((volume.path for volume in spec.volumes if volume.name == "logs"), None)
+def _path(spec: Spec, volume: str) -> str | None:
+    return next((one.path for one in spec.volumes if one.name == volume), None)
 
 
 def _owner() -> str:

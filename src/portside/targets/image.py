@@ -78,15 +78,15 @@ def _dockerfile(spec: Spec) -> Iterator[str]:
 def _node(spec: Spec, server: NodeServer) -> Iterator[str]:
     yield f"FROM {spec.build.node_base} AS node"
     yield "WORKDIR /app"
-    if server.package is not None:
-        yield f"RUN npm install --omit=dev --no-audit --no-fund {shlex.quote(server.package)}"
-    else:
-        yield "COPY package.json package-lock.json ./"
-        yield "RUN npm ci --no-audit --no-fund"
-        yield "COPY . ./"
-        yield "RUN npm run build --if-present && npm prune --omit=dev"
     yield "# The server does not run as the owner of these files, and must be able to read them."
-    yield "RUN chmod -R a+rX /app"
+    if server.package is not None:
+        install = f"npm install --omit=dev --no-audit --no-fund {shlex.quote(server.package)}"
+        yield f"RUN {install} && chmod -R a+rX /app"
+        return
+    yield "COPY package.json package-lock.json ./"
+    yield "RUN npm ci --no-audit --no-fund"
+    yield "COPY . ./"
+    yield "RUN npm run build --if-present && npm prune --omit=dev && chmod -R a+rX /app"
 
 
 def _build(spec: Spec) -> Iterator[str]:
@@ -95,31 +95,42 @@ def _build(spec: Spec) -> Iterator[str]:
     yield "ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore"
     if build.installer == "uv":
         yield "ENV UV_PROJECT_ENVIRONMENT=/opt/venv UV_PYTHON_DOWNLOADS=never UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1"
-        yield f"RUN pip install uv=={build.uv}"
     yield "WORKDIR /app"
-    yield "RUN python -m venv /opt/venv"
     if build.wheel is not None:
         yield f"COPY {json.dumps([build.wheel, '/wheels/'])}"
+    yield from _environments(spec)
     match spec.server:
         case PythonServer(requirements=requirements):
             yield from _project(spec, requirements, "/opt/venv")
-        case StdioServer(packages=packages, requirements=requirements, copies=copies):
-            yield "# An environment of its own: its packages need not agree with portside's."
-            yield "RUN python -m venv /opt/server"
-            if packages:
-                yield f"RUN {_pip(spec, '/opt/server')} {shlex.join(packages)}"
-            if copies or requirements is not None:
-                yield from _project(spec, requirements, "/opt/server")
-            yield f"RUN {_pip(spec, '/opt/venv')} {shlex.quote(_portside(spec))}"
-        case NodeServer() | UpstreamServer():
-            yield f"RUN {_pip(spec, '/opt/venv')} {shlex.quote(_portside(spec))}"
+        case StdioServer(requirements=requirements) if _is_copied(spec):
+            yield from _project(spec, requirements, "/opt/server")
         case _:
-            assert_never(spec.server)
+            pass
     if build.has_scopes and not _is_copied(spec):
         yield "COPY portside.toml ./"
-    yield "# Nothing can be compiled later, since nothing can be written (templates that end in .py need not compile);"
-    yield "# and whoever runs it must be able to read it."
-    yield "RUN python -m compileall -q /app; chmod -R a+rX /app"
+        yield "RUN chmod a+r portside.toml"
+    if _is_copied(spec):
+        yield "# Nothing can be compiled later, since nothing can be written (templates that end in .py need not compile);"
+        yield "# and whoever runs it must be able to read it."
+        yield "RUN python -m compileall -q /app; chmod -R a+rX /app"
+
+
+def _environments(spec: Spec) -> Iterator[str]:
+    """Yield how environments are made, with what needs nothing of the project."""
+    steps = [f"pip install uv=={spec.build.uv}"] if spec.build.installer == "uv" else []
+    portside = f"{_pip(spec, '/opt/venv')} {shlex.quote(_portside(spec))}"
+    match spec.server:
+        case PythonServer():
+            steps += ["python -m venv /opt/venv"]
+        case StdioServer(packages=packages):
+            yield "# The server has an environment of its own: its packages need not agree with portside's."
+            steps += ["python -m venv /opt/venv /opt/server", portside]
+            steps += [f"{_pip(spec, '/opt/server')} {shlex.join(packages)}"] if packages else []
+        case NodeServer() | UpstreamServer():
+            steps += ["python -m venv /opt/venv", portside]
+        case _:
+            assert_never(spec.server)
+    yield "RUN " + " \\\n    && ".join(steps)
 
 
 def _project(spec: Spec, requirements: str | None, environment: str) -> Iterator[str]:
