@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from portside.targets.ecs import target, task
@@ -39,7 +39,7 @@ def test_the_account_is_told_what_it_was_told_before(kind: str) -> None:
         golden.check(f"ecs/{kind}/{file.path.removeprefix('ecs/')}", file.text)
 
 
-@settings(max_examples=1, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(st.lists(specs(), min_size=5, max_size=5))
 def test_the_models_of_aws_accept_every_call(chosen: list[Spec]) -> None:
     calls = [
@@ -58,7 +58,7 @@ def test_the_models_find_a_slip_and_a_word_that_is_none() -> None:
 
 
 @pytest.mark.timeout(100)
-@settings(max_examples=1, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(st.lists(specs(), min_size=2, max_size=2))
 def test_cfn_lint_has_nothing_to_say_about_the_template(chosen: list[Spec]) -> None:
     templates = [json.dumps(rendered(one)["template"]) for one in (*DEPLOYMENTS.values(), *map(placed, chosen))]

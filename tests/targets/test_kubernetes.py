@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from portside.targets import dump
@@ -29,7 +29,7 @@ def test_the_cluster_is_told_what_it_was_told_before(kind: str) -> None:
 
 
 @pytest.mark.timeout(100)
-@settings(max_examples=1, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(st.lists(specs(), min_size=5, max_size=5))
 def test_three_releases_accept_every_object(chosen: list[Spec]) -> None:
     files = [file for spec in (SMALL, LARGE, *chosen) for file in target.render(spec)]

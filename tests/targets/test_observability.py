@@ -98,13 +98,13 @@ def test_every_alert_has_a_case() -> None:
 def test_an_alert_fires_when_it_should(name: str, folder: Path) -> None:
     # What an alert says is taken from the rule: the question is whether it fires.
     (rule,) = [one for one in parsed(alerts.rules(LARGE))["groups"][0]["rules"] if one["alert"] == name]
-    done = tested(folder, [one for one in CASES[name] if one], name, rule)
+    done = answered(folder, CASES[name], name, rule)
     assert "SUCCESS" in done
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_no_alert_fires_on_a_quiet_day_with_one_restart(name: str, folder: Path) -> None:
-    assert "SUCCESS" in tested(folder, QUIET, name, None)
+    assert "SUCCESS" in answered(folder, QUIET, name, None)
 
 
 def test_only_metrics_that_exist_are_asked_for() -> None:
@@ -147,7 +147,7 @@ def expressions() -> list[str]:
     return [*shown, *(alert.expression for alert in alerts.alerts(LARGE))]
 
 
-def tested(folder: Path, series: list[tuple[str, str]], name: str, fires: Any | None) -> str:
+def answered(folder: Path, series: list[tuple[str, str]], name: str, fires: Any | None) -> str:
     """Return what promtool says about one alert, 25 minutes into the series, a sample a minute."""
     wanted: list[Tree] = []
     if fires is not None:
@@ -165,12 +165,8 @@ def tested(folder: Path, series: list[tuple[str, str]], name: str, fires: Any | 
 
 def _of_series(name: str) -> dict[str, str]:
     """Return the labels an alert has from its series."""
-    if name == "McpToolFails":
-        return {"tool_name": "add"}
-    if name == "McpReplicaDown":
-        return {"job": "notebook", "instance": "a"}
-    aggregated = {"McpRequestsFail", "McpSessionsMove", "McpBusy"}
-    return {} if name in aggregated else {"job": "notebook"}
+    more = {"McpToolFails": {"tool_name": "add"}, "McpReplicaDown": {"instance": "a"}}
+    return {"job": "notebook", **more.get(name, {})}
 
 
 def ran(program: str, *arguments: str, folder: Path) -> str:

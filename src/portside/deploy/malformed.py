@@ -9,7 +9,7 @@ from typing import Final
 from portside.deploy.description import Description
 from portside.errors import Problem
 from portside.settings import problems as settings_problems
-from portside.settings.model import ALIASES, SECRET_NAMES, TABLE
+from portside.settings.model import SECRET_NAMES, TABLE
 from portside.targets.spec import DOMAIN, IMAGE, LABEL, PATH, VARIABLE
 
 _RELATIVE: Final = re.compile(r"(?!.*(^|/)\.\.(/|$))[A-Za-z0-9_][A-Za-z0-9._+/-]*")
@@ -25,7 +25,6 @@ _SECRET_VALUE: Final = re.compile(
 )
 
 
-_OURS: Final = frozenset({*SECRET_NAMES, *ALIASES})
 _SETTINGS: Final = {entry.name: entry.key for entry in TABLE.values()}
 
 
@@ -77,8 +76,8 @@ def _environment(one: Description) -> Iterator[tuple[str, str]]:
             # What is not a name may be the secret itself, so it is not shown.
             if not VARIABLE.fullmatch(name) or _SECRET_VALUE.search(name):
                 yield f"deploy.{key}[{index}]", "expected the name of a variable, not its value"
-            elif key == "secrets" and name not in _OURS:
-                near = difflib.get_close_matches(name, sorted(_OURS), n=1, cutoff=0.6)
+            elif key == "secrets" and name not in SECRET_NAMES:
+                near = difflib.get_close_matches(name, sorted(SECRET_NAMES), n=1, cutoff=0.6)
                 meant = f"did you mean {near[0]}? " if near else ""
                 message = f"{name} is none of portside's; {meant}The server's own belong into deploy.server_secrets"
                 yield f"deploy.{key}[{index}]", message
@@ -95,7 +94,8 @@ def _environment(one: Description) -> Iterator[tuple[str, str]]:
             yield f"deploy.env.{name}", "looks like a secret: name it in deploy.server_secrets and leave its value out"
         elif not value.isprintable():
             yield f"deploy.env.{name}", "expected one line of text"
-    yield from _twice("deploy.env", [*one.env, *one.secrets, *one.server_secrets])
+    yield from _twice("deploy.secrets", one.secrets)
+    yield from _twice("deploy.server_secrets", [*one.env, *one.server_secrets])
 
 
 def _build(one: Description) -> Iterator[tuple[str, str]]:

@@ -94,7 +94,7 @@ def _build(spec: Spec) -> Iterator[str]:
     yield f"FROM {build.base} AS build"
     yield "ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore"
     if build.installer == "uv":
-        yield "ENV UV_PROJECT_ENVIRONMENT=/opt/venv UV_PYTHON_DOWNLOADS=never UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1"
+        yield "ENV UV_PYTHON_DOWNLOADS=never UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1"
     yield "WORKDIR /app"
     if build.wheel is not None:
         yield f"COPY {json.dumps([build.wheel, '/wheels/'])}"
@@ -110,8 +110,8 @@ def _build(spec: Spec) -> Iterator[str]:
         yield "COPY portside.toml ./"
         yield "RUN chmod a+r portside.toml"
     if _is_copied(spec):
-        yield "# Nothing can be compiled later, since nothing can be written (templates that end in .py need not compile);"
-        yield "# and whoever runs it must be able to read it."
+        yield "# Nothing can be compiled later, since nothing can be written, and templates in .py need not compile."
+        yield "# Whoever runs it must be able to read it."
         yield "RUN python -m compileall -q /app; chmod -R a+rX /app"
 
 

@@ -3,14 +3,14 @@
 
 FROM python:3.12-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-ENV UV_PROJECT_ENVIRONMENT=/opt/venv UV_PYTHON_DOWNLOADS=never UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1
+ENV UV_PYTHON_DOWNLOADS=never UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1
 WORKDIR /app
 RUN pip install uv==0.13.9 \
     && python -m venv /opt/venv
 COPY . ./
 RUN UV_PROJECT_ENVIRONMENT=/opt/venv uv sync --frozen --no-dev --no-editable && uv pip install --python /opt/venv/bin/python portside==0.1.0
-# Nothing can be compiled later, since nothing can be written (templates that end in .py need not compile);
-# and whoever runs it must be able to read it.
+# Nothing can be compiled later, since nothing can be written; templates that end in .py need not compile.
+# And whoever runs it must be able to read it.
 RUN python -m compileall -q /app; chmod -R a+rX /app
 
 FROM python:3.12-slim

@@ -27,13 +27,19 @@ def rules(spec: Spec) -> Tree:
 def alerts(spec: Spec) -> tuple[Alert, ...]:
     """Return the alerts, the gravest first."""
     job = f'job="{spec.name}"'
-    requests = f"sum(rate(mcp_http_request_duration_seconds_count{{{job}}}[5m]))"
-    failed = f'sum(rate(mcp_http_request_duration_seconds_count{{{job},status_code=~"5.."}}[5m]))'
-    tools = f"sum by (tool_name) (rate(mcp_tool_executions_total{{{job}}}[10m]))"
-    broken = f'sum by (tool_name) (rate(mcp_tool_executions_total{{{job},status=~"error|timeout"}}[10m]))'
+    requests = f"sum by (job) (rate(mcp_http_request_duration_seconds_count{{{job}}}[5m]))"
+    failed = f'sum by (job) (rate(mcp_http_request_duration_seconds_count{{{job},status_code=~"5.."}}[5m]))'
+    tools = f"sum by (job, tool_name) (rate(mcp_tool_executions_total{{{job}}}[10m]))"
+    broken = f'sum by (job, tool_name) (rate(mcp_tool_executions_total{{{job},status=~"error|timeout"}}[10m]))'
     most = spec.resources.memory_limit_mib * 1024 * 1024
     return (
-        Alert("McpNoReplica", f"absent(up{{{job}}} == 1)", "1m", "critical", "No replica answers."),
+        Alert(
+            "McpNoReplica",
+            f"absent(up{{{job}}}) or sum by (job) (up{{{job}}}) == 0",
+            "1m",
+            "critical",
+            "No replica answers.",
+        ),
         Alert(
             "McpRequestsFail",
             f"{failed} / {requests} > 0.05",
@@ -68,8 +74,8 @@ def alerts(spec: Spec) -> tuple[Alert, ...]:
         ),
         Alert(
             "McpSessionsMove",
-            f"sum(increase(mcp_sessions_taken_over_total{{{job}}}[10m])) > 10 "
-            f"and on() sum(changes(process_start_time_seconds{{{job}}}[10m])) == 0",
+            f"sum by (job) (increase(mcp_sessions_taken_over_total{{{job}}}[10m])) > 10 "
+            f"and sum by (job) (changes(process_start_time_seconds{{{job}}}[10m])) == 0",
             "5m",
             "warning",
             "Sessions change replicas though none ended: one hangs, or is cut off from Redis.",
@@ -83,7 +89,7 @@ def alerts(spec: Spec) -> tuple[Alert, ...]:
         ),
         Alert(
             "McpBusy",
-            f"avg(mcp_calls_in_flight{{{job}}}) > {max(1, spec.limits.concurrency * 9 // 10)}",
+            f"avg by (job) (mcp_calls_in_flight{{{job}}}) > {max(1, spec.limits.concurrency * 9 // 10)}",
             "10m",
             "warning",
             "Replicas answer nearly as many calls at once as they are meant to.",

@@ -1,0 +1,54 @@
+"""Rendered files in their place: whole or not at all, and never over what somebody else wrote."""
+
+from pathlib import Path
+
+import pytest
+
+from portside.deploy import render
+from portside.deploy import spec as specs
+from portside.errors import PortsideError
+from portside.targets.dump import HEAD
+from portside.targets.file import File
+from tests.deploy.describing import loaded
+
+
+def states(written: tuple[render.Written, ...]) -> list[str]:
+    """Return what became of each file."""
+    return [one.state for one in written]
+
+
+def test_files_are_new_then_the_same_then_changed(tmp_path: Path) -> None:
+    first, second = File("a/b.yaml", f"# {HEAD}\n1\n"), File("a/b.yaml", f"# {HEAD}\n2\n")
+    assert states(render.write([first], tmp_path)) == ["new"]
+    assert states(render.write([first], tmp_path)) == ["same"]
+    assert states(render.plan([second], tmp_path)) == ["changed"]
+    assert (tmp_path / "a/b.yaml").read_text() == first.text
+    assert states(render.write([second], tmp_path)) == ["changed"]
+    assert (tmp_path / "a/b.yaml").read_text() == second.text
+    assert [one.name for one in (tmp_path / "a").iterdir()] == ["b.yaml"]
+
+
+def test_what_portside_did_not_make_is_left_alone_unless_forced(tmp_path: Path) -> None:
+    mine = tmp_path / "Dockerfile"
+    mine.write_text("FROM scratch\n")
+    files = [File(".dockerignore", "x"), File("Dockerfile", f"# {HEAD}\n")]
+    with pytest.raises(PortsideError, match="not made by portside"):
+        render.write(files, tmp_path)
+    assert mine.read_text() == "FROM scratch\n"
+    assert not (tmp_path / ".dockerignore").exists()
+    assert states(render.write(files, tmp_path, force=True)) == ["new", "changed"]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "deploy").write_text("a file")
+    with pytest.raises(PortsideError, match="deploy"):
+        render.write([File("compose.yaml", "x")], tmp_path / "deploy")
+
+
+@pytest.mark.parametrize("platform", render.PLATFORMS)
+def test_every_file_says_that_portside_made_it(platform: str, tmp_path: Path) -> None:
+    project = loaded(tmp_path)
+    for file in render.PLATFORMS[platform](specs.spec(project)):
+        assert HEAD in file.text[:400] or file.path.endswith(".json")
+    folder = render.folder(project.folder, platform)
+    assert folder == (tmp_path if platform == "image" else tmp_path / "deploy" / platform)
