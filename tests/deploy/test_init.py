@@ -107,9 +107,9 @@ def test_what_is_written_is_right_but_for_what_nobody_could_see(kind: str, tmp_p
     elif kind == "node":
         (tmp_path / "package.json").write_text('{"main": "index.js"}')
         (tmp_path / "package-lock.json").write_text("{}")
-    done = run("init", "--domain", "mcp.acme.io", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    found = project.load(tmp_path / "portside.toml")
+    file = tmp_path / "portside.toml"
+    file.write_text(scaffold.portside_toml(discover.look(tmp_path), domain="mcp.acme.io"))
+    found = project.load(file)
     expected = {"serve.target"} if kind == "nothing" else set[str]()
     assert {one.path for platform in ("image", "compose") for one in rules.judge(found, platform)} == expected
 

@@ -1,6 +1,7 @@
 """Rendered files in their place: whole or not at all, and never over what somebody else wrote."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -48,7 +49,25 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("platform", render.PLATFORMS)
 def test_every_file_says_that_portside_made_it(platform: str, tmp_path: Path) -> None:
     project = loaded(tmp_path)
-    for file in render.PLATFORMS[platform](specs.spec(project)):
+    for file in render.PLATFORMS[platform].render(specs.spec(project, platform)):
         assert HEAD in file.text[:400] or file.path.endswith(".json")
     folder = render.folder(project.folder, platform)
-    assert folder == (tmp_path if platform == "image" else tmp_path / "deploy" / platform)
+    assert folder == (tmp_path if platform == "image" else tmp_path / "deploy")
+
+
+CANARY: Final = "c4nary-0123456789-never-to-be-seen"
+
+
+@pytest.mark.parametrize("platform", render.PLATFORMS)
+def test_no_value_of_a_secret_appears_in_what_is_rendered(
+    platform: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of whoever renders, nor of the project's files: renderers never hold one."""
+    for name in ("JWT_SECRET", "ENCRYPTION_KEY", "WEATHER_KEY", "REDIS_PASSWORD", "PORTSIDE_DATABASE_URL"):
+        monkeypatch.setenv(name, CANARY)
+    (tmp_path / ".env").write_text(f"WEATHER_KEY={CANARY}\n")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "JWT_SECRET").write_text(CANARY)
+    made = render.PLATFORMS[platform].render(specs.spec(loaded(tmp_path), platform))
+    assert "".join(file.text for file in made).count(CANARY) == 0
+    assert platform == "image" or "JWT_SECRET" in "".join(file.text for file in made)

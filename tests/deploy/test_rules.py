@@ -126,9 +126,16 @@ def test_a_mistake_is_found_where_it_was_made(mistake: str, tmp_path: Path) -> N
     assert path in paths(tmp_path, text, [platform])
 
 
-@pytest.mark.parametrize("platform", ["image", "compose", "kubernetes", "ecs"])
+@pytest.mark.parametrize("platform", ["image", "compose"])
 def test_nothing_is_wrong_with_a_good_description(platform: str, tmp_path: Path) -> None:
     assert rules.judge(loaded(tmp_path), platform) == ()
+
+
+def test_what_a_platforms_own_module_finds_is_told_by_the_key_it_came_from(tmp_path: Path) -> None:
+    outside = changed({"records": 'records = "postgres"\npostgres_outside = true'})
+    assert rules.judge(loaded(tmp_path, outside), "kubernetes") == ()
+    assert {"deploy.ecs.subnets", "deploy.ecs.target_group"} == paths(tmp_path, outside, ["ecs"])
+    assert "serve.drain_timeout_ms" in paths(tmp_path, outside, ["cloudrun"])
 
 
 def test_what_is_one_machines_may_be_shared_on_it(tmp_path: Path) -> None:
@@ -136,7 +143,9 @@ def test_what_is_one_machines_may_be_shared_on_it(tmp_path: Path) -> None:
 
 
 def test_a_spec_has_names_of_secrets_and_settings_as_variables(tmp_path: Path) -> None:
-    made = specs.spec(loaded(tmp_path, changed({}, '[rate]\ntools = ["a=3", "b=4"]\n[audit]\nkeep_in = "database"')))
+    made = specs.spec(
+        loaded(tmp_path, changed({}, '[rate]\ntools = ["a=3", "b=4"]\n[audit]\nkeep_in = "database"')), "compose"
+    )
     assert made.environment == (
         Plain("PORTSIDE_PUBLIC_URL", "https://mcp.acme.io"),
         Plain("PORTSIDE_TOOL_LIMITS", "a=3,b=4"),
@@ -151,21 +160,24 @@ def test_a_spec_has_names_of_secrets_and_settings_as_variables(tmp_path: Path) -
 
 
 def test_a_child_is_given_the_servers_variables_by_name(tmp_path: Path) -> None:
-    made = specs.spec(loaded(tmp_path, changed(STDIO, 'node_package = "time@1.0.0"\n[stdio]\nenv = ["TZ"]')))
+    made = specs.spec(loaded(tmp_path, changed(STDIO, 'node_package = "time@1.0.0"\n[stdio]\nenv = ["TZ"]')), "compose")
     assert made.server == NodeServer("mcp-server-time", "time@1.0.0")
     assert made.plain["PORTSIDE_STDIO_ENV"] == "TZ,REGION,WEATHER_KEY"
 
 
 def test_times_and_sizes_of_the_settings_are_those_of_the_proxy(tmp_path: Path) -> None:
     text = changed({"public_url": "drain_timeout_ms = 40500"}, '[limits]\nmax_body = "8MiB"\nheader_timeout_ms = 2500')
-    made = specs.spec(loaded(tmp_path, text))
+    made = specs.spec(loaded(tmp_path, text), "compose")
     assert (made.drain_s, made.stop_s) == (41, 56)
     assert (made.limits.max_body_bytes, made.limits.header_timeout_s) == (8 * 1024**2, 3)
     assert "client_max_body_size 8388608;" in "".join(
-        file.text for file in render.PLATFORMS["compose"](specs.spec(loaded(tmp_path, text.replace("= 3\n", "= 1\n"))))
+        file.text
+        for file in render.PLATFORMS["compose"].render(
+            specs.spec(loaded(tmp_path, text.replace("= 3\n", "= 1\n")), "compose")
+        )
     )
 
 
 def test_an_upstream_is_served_as_it_is(tmp_path: Path) -> None:
-    made = specs.spec(loaded(tmp_path, changed({"target": 'target = "https://api.acme.io/mcp"'})))
+    made = specs.spec(loaded(tmp_path, changed({"target": 'target = "https://api.acme.io/mcp"'})), "compose")
     assert made.server == UpstreamServer("https://api.acme.io/mcp")

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastmcp import Context, FastMCP
 
-from portside.hosting.fastmcp_v3 import FastmcpV3Host
+from portside.hosting.python.fastmcp_v3 import FastmcpV3Host
 from tests.families import announcing_v1
 
 host = FastmcpV3Host

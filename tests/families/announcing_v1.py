@@ -7,7 +7,7 @@ from typing import Any
 import mcp.types as types
 from mcp.server.lowlevel import Server
 
-from portside.hosting.python_v1 import PythonV1Host
+from portside.hosting.python.v1 import PythonV1Host
 
 host = PythonV1Host
 

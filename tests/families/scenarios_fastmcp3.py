@@ -7,7 +7,7 @@ from typing import Any
 
 from portside.hosting.base import Call
 from portside.hosting.eras import both_eras
-from portside.hosting.fastmcp_v3 import FastmcpV3Host
+from portside.hosting.python.fastmcp_v3 import FastmcpV3Host
 from portside.wire import message as messages
 from tests.families.driving import CALL, Drive, Heard, Session, failure
 from tests.families.served_fastmcp3 import SEEN, build

@@ -6,7 +6,7 @@ from typing import Any
 
 from mcp.server.fastmcp import FastMCP
 
-from portside.hosting.python_v1 import PythonV1Host
+from portside.hosting.python.v1 import PythonV1Host
 from tests.families.driving import NAMED, Drive, Heard
 from tests.families.scenarios import tools
 from tests.families.served_v1 import EVENTS, build, build_lowlevel

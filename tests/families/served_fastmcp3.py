@@ -18,7 +18,7 @@ from fastmcp.server.middleware import Middleware
 from pydantic import BaseModel
 from starlette.responses import PlainTextResponse
 
-from portside.hosting.fastmcp_v3 import FastmcpV3Host
+from portside.hosting.python.fastmcp_v3 import FastmcpV3Host
 
 EVENTS: list[str] = []
 """What happened outside any answer."""

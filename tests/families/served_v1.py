@@ -21,7 +21,7 @@ from mcp.server.streamable_http import EventStore
 from pydantic import BaseModel
 from starlette.responses import PlainTextResponse
 
-from portside.hosting.python_v1 import PythonV1Host
+from portside.hosting.python.v1 import PythonV1Host
 
 EVENTS: list[str] = []
 """What happened outside any answer."""

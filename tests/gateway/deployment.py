@@ -60,9 +60,15 @@ async def listening(clients: Wired, wanted: dict[str, Any], *, id: int | str = 7
 
 def told(stream: Response) -> list[tuple[str, str | None]]:
     """Return what was announced on a stream so far: method without its prefix, and URI."""
-    found = [(one.get("method", ""), (one.get("params") or {}).get("uri")) for one in stream.messages]
+    messages: list[dict[str, Any]] = stream.messages
+    found = [(str(one.get("method", "")), _uri(one)) for one in messages]
     return [
         (method.removeprefix("notifications/"), uri)
         for method, uri in found
         if method.endswith(("list_changed", "updated"))
     ]
+
+
+def _uri(message: dict[str, Any]) -> str | None:
+    params: dict[str, Any] = message.get("params") or {}
+    return params.get("uri")

@@ -11,7 +11,7 @@ from portside.clock import SystemClock
 from portside.errors import StateUnavailable
 from portside.gateway.options import Options
 from portside.hosting.base import Host
-from portside.hosting.python_v2 import PythonV2Host
+from portside.hosting.python.v2 import PythonV2Host
 from portside.state.connect import State, memory_state
 from tests.gateway.wired import Client, Wired, fronted
 

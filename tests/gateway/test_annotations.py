@@ -9,7 +9,7 @@ from portside.clock import ManualClock
 from portside.errors import HostGone
 from portside.gateway.annotations import KEPT_S, REPEATABLE, Annotations
 from portside.hosting.base import Back, Call
-from portside.hosting.python_v2 import PythonV2Host
+from portside.hosting.python.v2 import PythonV2Host
 from portside.hosting.translated.listed import SILENT
 from portside.wire import idempotency, message, methods
 from portside.wire.message import Message

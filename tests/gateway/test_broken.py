@@ -9,7 +9,7 @@ from mcp.server.mcpserver import MCPServer
 
 from portside.errors import HostGone
 from portside.hosting.base import Back, Call, Link
-from portside.hosting.python_v2 import PythonV2Host
+from portside.hosting.python.v2 import PythonV2Host
 from portside.wire.message import Message
 from portside.wire.session import SessionRecord
 from tests.gateway.wired import Wired, fronted

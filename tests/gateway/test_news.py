@@ -22,8 +22,8 @@ from portside.errors import StateUnavailable
 from portside.gateway.bulletins import Press, Told
 from portside.hosting.base import Description, Host
 from portside.hosting.eras import both_eras
-from portside.hosting.fastmcp_v4 import FastmcpHost
-from portside.hosting.python_v2 import PythonV2Host
+from portside.hosting.python.fastmcp_v4 import FastmcpHost
+from portside.hosting.python.v2 import PythonV2Host
 from portside.hosting.stdio.host import StdioHost
 from portside.hosting.stdio.options import StdioOptions
 from portside.hosting.stdio.spec import ChildSpec, allowed

@@ -15,7 +15,7 @@ from mcp_types import ToolAnnotations
 from portside.clock import SystemClock
 from portside.gateway.endpoint import Gateway
 from portside.gateway.options import Options
-from portside.hosting.python_v2 import PythonV2Host
+from portside.hosting.python.v2 import PythonV2Host
 from portside.observe.record import Record
 from portside.state.connect import State, memory_state
 from portside.wire import classify, idempotency, refusal

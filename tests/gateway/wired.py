@@ -13,7 +13,7 @@ from portside.gateway.endpoint import Gateway
 from portside.gateway.http import Headers, Incoming
 from portside.gateway.options import Options
 from portside.hosting.base import Host
-from portside.hosting.python_v2 import PythonV2Host
+from portside.hosting.python.v2 import PythonV2Host
 from portside.observe.record import Record
 from portside.state.bounds import Bounds
 from portside.state.connect import State, memory_state

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from portside.errors import StartFailed
 from portside.hosting.base import Back, Call, Link
-from portside.hosting.python_v2 import Dispatch, PythonV2Host
+from portside.hosting.python.v2 import Dispatch, PythonV2Host
 from portside.wire import message
 from portside.wire.message import Message
 from portside.wire.session import SessionRecord

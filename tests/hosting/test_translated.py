@@ -10,7 +10,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import LoggingMessageNotification, LoggingMessageNotificationParams
 
 from portside.hosting.base import Back, Description, Link
-from portside.hosting.python_v2 import PythonV2Host
+from portside.hosting.python.v2 import PythonV2Host
 from portside.hosting.translated.modern import ModernOverLegacy
 from portside.wire import classify
 from portside.wire.session import SessionRecord

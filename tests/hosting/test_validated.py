@@ -12,11 +12,12 @@ from mcp.server.mcpserver import Context, MCPServer
 from pydantic import AfterValidator, BaseModel
 
 from portside.clock import ManualClock
-from portside.hosting import build, reports, target, v2_arguments, validated
+from portside.hosting import build, reports, target, validated
 from portside.hosting.base import Call, Host, Link
 from portside.hosting.eras import both_eras
-from portside.hosting.fastmcp_v4 import FastmcpHost
-from portside.hosting.python_v2 import PythonV2Host
+from portside.hosting.python import v2_arguments
+from portside.hosting.python.fastmcp_v4 import FastmcpHost
+from portside.hosting.python.v2 import PythonV2Host
 from portside.hosting.translated.listed import SILENT
 from portside.hosting.validated import RENEW_S, Strictness, Validated
 from portside.settings.model import Settings

@@ -1,5 +1,6 @@
 """Compose: golden files, what holds for every service, and deployments by chance."""
 
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -15,8 +16,10 @@ from portside.targets import compose
 from portside.targets.platforms import Compose
 from portside.targets.spec import FromSecret, Plain, Spec, Tls, Volume
 from tests import golden
+from tests.processes import ROOT
 from tests.targets.deployments import LARGE, SMALL, specs
 
+TOOLS: Final = ROOT / ".cache" / "tools" / "validators" / "bin"
 VOLUMES: Final = (Volume("data", "/app/data", shared=True), Volume("logs", "/app/logs", shared=True))
 KINDS: Final = {
     "single": replace(SMALL, domains=("mcp.example.com",), volumes=VOLUMES),
@@ -35,7 +38,7 @@ def tree(spec: Spec) -> Any:
 @pytest.mark.parametrize("kind", KINDS)
 def test_compose_is_told_what_it_was_told_before(kind: str) -> None:
     for file in compose.render(KINDS[kind]):
-        golden.check(f"compose/{kind}/{file.path}", file.text)
+        golden.check(f"compose/{kind}/{Path(file.path).name}", file.text)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -159,11 +162,11 @@ def test_any_deployment_parses_and_every_name_it_uses_is_made_somewhere(spec: Sp
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_docker_compose_accepts_it(kind: str, tmp_path: Path) -> None:
-    program = shutil.which("docker-compose")
+    program = shutil.which("docker-compose", path=f"{TOOLS}:{os.environ['PATH']}")
     if program is None:
-        pytest.skip("docker-compose is missing")
+        pytest.skip("docker-compose is missing: run tests/install-tools")
     for file in compose.render(KINDS[kind]):
-        (tmp_path / file.path).write_text(file.text, encoding="utf-8")
+        (tmp_path / Path(file.path).name).write_text(file.text, encoding="utf-8")
     for path in compose.secret_files(KINDS[kind]):
         (tmp_path / "secrets").mkdir(exist_ok=True)
         (tmp_path / path).touch()

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from portside.targets import dump
+from portside.targets.dump import Tree
 from portside.targets.kubernetes import target
 from portside.targets.platforms import Kubernetes
 from portside.targets.spec import FromSecret, Plain, Resources, Scaling, Spec, Volume
@@ -29,7 +30,7 @@ def test_the_cluster_is_told_what_it_was_told_before(kind: str) -> None:
 
 
 @pytest.mark.timeout(100)
-@settings(max_examples=1, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=1, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(specs(), min_size=5, max_size=5))
 def test_three_releases_accept_every_object(chosen: list[Spec]) -> None:
     files = [file for spec in (SMALL, LARGE, *chosen) for file in target.render(spec)]
@@ -37,7 +38,7 @@ def test_three_releases_accept_every_object(chosen: list[Spec]) -> None:
 
 
 def test_the_schemas_find_a_slip() -> None:
-    wrong = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"prots": []}}
+    wrong: Tree = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"prots": []}}
     assert len(problems("kubernetes", [dump.yaml(wrong)])) == 3
 
 
@@ -66,7 +67,8 @@ def test_selectors_find_the_pods_that_are_meant(spec: Spec) -> None:
     pods = {one["metadata"]["name"]: one["spec"]["template"]["metadata"]["labels"] for one in workloads(spec)}
     for one in objects(spec):
         selector = selector_of(one)
-        if selector:
+        # cert-manager's own pods are nobody's here.
+        if selector and one["metadata"]["name"] != f"{spec.name}-issuer":
             matching = [name for name, labels in pods.items() if selector.items() <= labels.items()]
             assert len(matching) == 1, one
 
@@ -271,11 +273,11 @@ def config(spec: Spec) -> dict[str, str]:
 
 def selector_of(one: Any) -> dict[str, str]:
     """Return the labels an object looks for; none where it looks for nothing or for everything."""
-    body = one.get("spec", {})
+    body: Any = one.get("spec", {})
     if one["kind"] == "Service":
         return body["selector"]
-    selector = body.get("podSelector") or body.get("selector") or {}
-    return selector.get("matchLabels", {})
+    selector: Any = body.get("podSelector") or body.get("selector")
+    return selector.get("matchLabels", {}) if selector else {}
 
 
 def used_keys(pod: Any) -> Iterator[str]:

@@ -36,7 +36,7 @@ def cloudrun(texts: list[str]) -> Iterator[str]:
     import jsonschema
     import yaml
 
-    folder = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents"
+    folder = Path(str(googleapiclient.__file__)).parent / "discovery_cache" / "documents"
     schemas = json.loads((folder / "run.v1.json").read_text())["schemas"]
     described = schemas["ObjectMeta"]["properties"]["annotations"]["description"]
     allowed = dict(re.findall(r"`([\w./-]+)`: ([\w, ]+)", described))

@@ -10,7 +10,7 @@ from portside.clock import Clock
 from portside.errors import HostGone
 from portside.gateway.options import Options
 from portside.hosting.base import Back, Call, Description, Host, Link
-from portside.hosting.python_v2 import PythonV2Host
+from portside.hosting.python.v2 import PythonV2Host
 from portside.wire import classify
 from portside.wire import message as messages
 from portside.wire.message import Message

@@ -8,7 +8,7 @@ from portside.clock import ManualClock
 from portside.errors import HostGone
 from portside.hosting.base import Back, Call
 from portside.hosting.eras import both_eras
-from portside.hosting.python_v2 import PythonV2Host
+from portside.hosting.python.v2 import PythonV2Host
 from portside.hosting.translated.listed import ListedTools, Listing, listed_by
 from portside.wire import message, refusal
 from portside.wire.message import Message

@@ -12,7 +12,7 @@ from portside.gateway.kept import Kept
 from portside.gateway.options import Options
 from portside.hosting.base import Back
 from portside.hosting.eras import both_eras
-from portside.hosting.python_v2 import PythonV2Host
+from portside.hosting.python.v2 import PythonV2Host
 from portside.hosting.translated.listed import SILENT
 from portside.wire import message, refusal
 from portside.wire.message import Message

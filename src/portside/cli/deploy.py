@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from portside.deploy.check import Report
     from portside.deploy.project import Project
 
-_PLATFORMS = ("image", "compose")
+_PLATFORMS = ("image", "compose", "kubernetes", "ecs", "cloudrun")
 
 _CONFIG = click.option(
     "--config",
@@ -32,7 +32,7 @@ def deploy() -> None:
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to write to; deploy/PLATFORM beside portside.toml if not said, for an image the project's own.",
+    help="Where to make PLATFORM/; `deploy` beside portside.toml if not said. An image's files go into it directly.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @click.option("--force", is_flag=True, help="Overwrite files that portside did not make.")
@@ -53,7 +53,7 @@ def render(platform: str, out: Path | None, dry_run: bool, force: bool, config: 
         _talk(Report(platform, found, (), ()))
     if any(finding.severity == "error" for finding in found):
         raise click.exceptions.Exit(exits.CHECKS_FAILED)
-    files = rendering.PLATFORMS[platform](specs.spec(project))
+    files = rendering.PLATFORMS[platform].render(specs.spec(project, platform))
     out = out or rendering.folder(project.folder, platform)
     done = rendering.plan(files, out, force=force) if dry_run else rendering.write(files, out, force=force)
     for one in done:

@@ -34,10 +34,10 @@ def check(project: Project, platforms: Sequence[str]) -> tuple[Report, ...]:
 
 def _on(platform: str, project: Project) -> Report:
     found = rules.judge(project, platform)
-    if any(finding.severity == "error" for finding in found) or platform not in render.PLATFORMS:
+    if any(finding.severity == "error" for finding in found):
         return Report(platform, found, (), ())
-    spec = specs.spec(project)
-    files = render.PLATFORMS[platform](spec)
+    spec = specs.spec(project, platform)
+    files = render.PLATFORMS[platform].render(spec)
     with tempfile.TemporaryDirectory(prefix="portside-check-") as folder:
         opinions = validators.ask(platform, spec, files, Path(folder))
     return Report(

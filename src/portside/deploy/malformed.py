@@ -18,7 +18,7 @@ _VERSION: Final = re.compile(r"[0-9][A-Za-z0-9.+!-]*")
 _NODE_PACKAGE: Final = re.compile(r"(@[a-z0-9._~-]+/)?[a-z0-9._~-]+@[A-Za-z0-9._+-]+")
 _PINNED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._ -]+\])?==[A-Za-z0-9.+!]+")
 
-_SECRET_NAME: Final = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASS|PWD|CREDENTIALS?|APIKEY|DSN)($|_)")
+_SECRET_NAME: Final = re.compile(r"(^|_)((KEY|TOKEN|SECRET|PASSWORD|PASSWD|PWD|CREDENTIALS?|APIKEY|DSN)($|_)|PASS$)")
 _SECRET_VALUE: Final = re.compile(
     r"-----BEGIN|\b(sk|pk|rk)[-_][A-Za-z0-9_-]{16,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bxox[abpr]-|\bAKIA[0-9A-Z]{16}\b"
     r"|\beyJ[A-Za-z0-9_-]{10,}\.|://[^/@\s]*:[^/@\s]+@"

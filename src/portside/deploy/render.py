@@ -8,14 +8,28 @@ from pathlib import Path
 from typing import Final, Literal
 
 from portside.errors import PortsideError
-from portside.targets import compose, image
+from portside.targets import cloudrun, compose, image
 from portside.targets.dump import HEAD
-from portside.targets.file import File
+from portside.targets.ecs import target as ecs
+from portside.targets.file import File, Finding
+from portside.targets.kubernetes import target as kubernetes
 from portside.targets.spec import Spec
 
-PLATFORMS: Final[Mapping[str, Callable[[Spec], tuple[File, ...]]]] = {
-    "image": image.render,
-    "compose": compose.render,
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a platform's module makes of a Spec, and what it says of it; paths of its findings are those of the Spec."""
+
+    render: Callable[[Spec], tuple[File, ...]]
+    check: Callable[[Spec], tuple[Finding, ...]]
+
+
+PLATFORMS: Final[Mapping[str, Target]] = {
+    "image": Target(image.render, lambda _: ()),
+    "compose": Target(compose.render, lambda _: ()),
+    "kubernetes": Target(kubernetes.render, kubernetes.check),
+    "ecs": Target(ecs.render, ecs.check),
+    "cloudrun": Target(cloudrun.render, cloudrun.check),
 }
 """What can be rendered, by the name of the platform."""
 
@@ -33,8 +47,11 @@ class Written:
 
 
 def folder(project: Path, platform: str) -> Path:
-    """Return where a platform's files go unless somebody says otherwise: an image is built in the project itself."""
-    return project if platform == "image" else project / "deploy" / platform
+    """Return where a platform's files go unless somebody says otherwise: an image is built in the project itself.
+
+    All others have a folder of the platform's name in what is returned.
+    """
+    return project if platform == "image" else project / "deploy"
 
 
 def plan(files: Sequence[File], out: Path, *, force: bool = False) -> tuple[Written, ...]:

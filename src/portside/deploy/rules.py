@@ -1,10 +1,11 @@
 """What may be wrong with a deployment as a whole: one pure function a rule, each finding with the path of its key."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from portside.deploy import rules_server
+from portside.deploy import render, rules_server
 from portside.deploy import spec as specs
 from portside.deploy.case import Case, Said
 from portside.deploy.project import Project
@@ -12,16 +13,28 @@ from portside.settings.model import TABLE
 from portside.targets.file import Finding
 from portside.targets.spec import NodeServer, StdioServer
 
-KILLED_AFTER_S: Final = {"ecs": 120, "cloudrun": 10}
-"""How long a platform waits at most between SIGTERM and SIGKILL, where that is not ours to say."""
-
 _SINGLE: Final = "the others know nothing of it"
 
 
 def judge(project: Project, platform: str) -> tuple[Finding, ...]:
     """Return everything wrong with a project on a platform, without looking at anything but its description."""
-    case = Case(platform, specs.spec(project), specs.resolved(project), project)
-    return tuple(Finding(*said) for rule in RULES for said in rule(case))
+    case = Case(platform, specs.spec(project, platform), specs.resolved(project), project)
+    own = tuple(Finding(*said) for rule in RULES for said in rule(case))
+    said = {finding.path for finding in own}
+    theirs = (replace(one, path=_key(one.path)) for one in render.PLATFORMS[platform].check(case.spec))
+    return (*own, *(finding for finding in theirs if finding.path not in said))
+
+
+def _key(path: str) -> str:
+    """Return the key of portside.toml that a path in a Spec was made from."""
+    return _KEYS.get(path) or f"deploy.{path}"
+
+
+_KEYS: Final = {
+    "drain_s": TABLE["drain_timeout_ms"].key,
+    "probes.startup": TABLE["start_timeout_ms"].key,
+    "limits.call_timeout_s": TABLE["call_timeout_ms"].key,
+}
 
 
 def images_are_pinned(case: Case) -> Said:
@@ -165,12 +178,6 @@ _LOCAL: Final = {
 def timing_adds_up(case: Case) -> Said:
     """Whoever waits longest must be the one further out."""
     spec, settings = case.spec, case.settings
-    longest = KILLED_AFTER_S.get(case.platform)
-    if longest is not None and spec.stop_s > longest:
-        message = (
-            f"{spec.drain_s} s and 15 s to close are more than the {longest} s {case.platform} waits before it kills"
-        )
-        yield "error", TABLE["drain_timeout_ms"].key, message
     if settings.stdio_stop_ms > 10_000 and isinstance(spec.server, StdioServer | NodeServer):
         message = f"{settings.stdio_stop_ms}: a child that takes more than 10 s to end is killed with its replica"
         yield "error", TABLE["stdio_stop_ms"].key, message
@@ -180,9 +187,6 @@ def timing_adds_up(case: Case) -> Said:
     if settings.sse_after_ms >= 60_000:
         message = f"{settings.sse_after_ms}: a call that takes as long is cut before it becomes a stream"
         yield "error", TABLE["sse_after_ms"].key, message
-    if case.platform == "cloudrun" and spec.limits.call_timeout_s > 300:
-        message = f"{spec.limits.call_timeout_s} s: Cloud Run ends a request after 300 s"
-        yield "error", TABLE["call_timeout_ms"].key, message
 
 
 RULES: Final[tuple[Callable[[Case], Said], ...]] = (

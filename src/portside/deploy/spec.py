@@ -49,11 +49,13 @@ AUDIT_KEY: Final = "AUDIT_KEY"
 _STARTUP_PERIOD_S: Final = 2
 
 
-def spec(project: Project) -> Spec:
-    """Return the deployment that a project describes. What `project.load` has let pass never fails here."""
+def spec(project: Project, platform: str) -> Spec:
+    """Return the deployment that a project describes, with the folders a platform can keep.
+
+    What `project.load` has let pass never fails here.
+    """
     said = project.description
     settings = resolved(project)
-    many = said.replicas > 1 or said.scaling is not None
     return Spec(
         name=said.name or "",
         image=said.image,
@@ -69,11 +71,7 @@ def spec(project: Project) -> Spec:
         redis_outside=said.redis_outside,
         records=said.records,
         postgres_outside=said.postgres_outside,
-        volumes=(
-            Volume("data", "/app/data", said.data_gib, shared=many),
-            Volume("logs", "/app/logs", shared=many),
-            *said.volumes,
-        ),
+        volumes=(*_volumes(project, platform), *said.volumes),
         drain_s=_seconds(settings.drain_timeout_ms),
         probes=_probes(settings),
         scaling=said.scaling,
@@ -83,6 +81,16 @@ def spec(project: Project) -> Spec:
         ecs=said.ecs,
         cloud_run=said.cloud_run,
     )
+
+
+def _volumes(project: Project, platform: str) -> Iterator[Volume]:
+    """Yield the volumes that are always there: logs go to files on one host only, elsewhere the platform has them."""
+    said = project.description
+    many = said.replicas > 1 or said.scaling is not None
+    if platform in ("image", "compose", "kubernetes") or (platform == "ecs" and said.ecs.file_system is not None):
+        yield Volume("data", "/app/data", said.data_gib, shared=many)
+    if platform in ("image", "compose"):
+        yield Volume("logs", "/app/logs", shared=many)
 
 
 def resolved(project: Project) -> Settings:

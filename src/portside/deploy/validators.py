@@ -62,8 +62,10 @@ def _docker_compose(spec: Spec, files: Sequence[File], folder: Path) -> Opinion:
         return Opinion(name, "compose.yaml", None)
     _put(files, folder)
     # Read by the validator, which says nothing of what is in it.
-    _put([File(path, "") for path in compose.secret_files(spec)], folder)
-    return _run(name, "compose.yaml", [*command, "-f", str(folder / "compose.yaml"), "config", "--quiet"])
+    _put([File(f"{compose.FOLDER}/{path}", "") for path in compose.secret_files(spec)], folder)
+    return _run(
+        name, "compose.yaml", [*command, "-f", str(folder / compose.FOLDER / "compose.yaml"), "config", "--quiet"]
+    )
 
 
 def _compose_command() -> list[str] | None:

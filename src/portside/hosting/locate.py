@@ -28,10 +28,10 @@ _NAMES: Final = ("mcp", "server", "app")
 _UNKNOWN: Final = "unknown"
 
 _ADAPTERS: Final[dict[Family, tuple[str, str]]] = {
-    "v2": ("portside.hosting.python_v2", "PythonV2Host"),
-    "v1": ("portside.hosting.python_v1", "PythonV1Host"),
-    "fastmcp4": ("portside.hosting.fastmcp_v4", "FastmcpHost"),
-    "fastmcp3": ("portside.hosting.fastmcp_v3", "FastmcpV3Host"),
+    "v2": ("portside.hosting.python.v2", "PythonV2Host"),
+    "v1": ("portside.hosting.python.v1", "PythonV1Host"),
+    "fastmcp4": ("portside.hosting.python.fastmcp_v4", "FastmcpHost"),
+    "fastmcp3": ("portside.hosting.python.fastmcp_v3", "FastmcpV3Host"),
     "asgi": ("portside.hosting.upstream.asgi", "AsgiHost"),
 }
 """By name, because importing an adapter imports its SDK."""

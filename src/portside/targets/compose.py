@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator
+from typing import Final
 
 from portside.targets import compose_services as services
 from portside.targets import haproxy, nginx
@@ -10,12 +11,14 @@ from portside.targets.file import File
 from portside.targets.front import Front
 from portside.targets.spec import UID, Spec
 
+FOLDER: Final = "compose"
+
 
 def render(spec: Spec) -> tuple[File, ...]:
-    """Return compose.yaml and the proxy's configuration, for one folder. Raises ValueError for a network too small."""
+    """Return compose.yaml and the proxy's configuration. Raises ValueError for a network too small."""
     file = proxy_file(spec)
     made = nginx.render(front(spec)) if file == "nginx.conf" else haproxy.render(front(spec))
-    return (File("compose.yaml", yaml(_tree(spec), head=_head(spec))), File(file, made))
+    return (File(f"{FOLDER}/compose.yaml", yaml(_tree(spec), head=_head(spec))), File(f"{FOLDER}/{file}", made))
 
 
 def proxy_file(spec: Spec) -> str:

@@ -12,8 +12,8 @@ class SessionRecord:
     """What a legacy session is, apart from the process that serves it.
 
     `initialize` holds the client's handshake parameters, so that another replica can repeat the handshake.
-    `principal` is whoever opened it, None where nobody authenticates. `upstream` is what a server elsewhere, which keeps
-    sessions itself, calls this one. Times are seconds since the epoch.
+    `principal` is whoever opened it, None where nobody authenticates. `upstream` is what a server elsewhere, which
+    keeps sessions itself, calls this one. Times are seconds since the epoch.
     """
 
     id: str

@@ -9,8 +9,8 @@ RUN python -m venv /opt/venv
 COPY *.txt ./
 RUN /opt/venv/bin/pip install -r requirements.txt portside==0.1.0
 COPY . ./
-# Nothing can be compiled later, since nothing can be written; templates that end in .py need not compile.
-# And whoever runs it must be able to read it.
+# Nothing can be compiled later, since nothing can be written, and templates in .py need not compile.
+# Whoever runs it must be able to read it.
 RUN python -m compileall -q /app; chmod -R a+rX /app
 
 FROM python:3.12-slim

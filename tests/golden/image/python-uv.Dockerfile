@@ -9,8 +9,8 @@ RUN pip install uv==0.13.9 \
     && python -m venv /opt/venv
 COPY . ./
 RUN UV_PROJECT_ENVIRONMENT=/opt/venv uv sync --frozen --no-dev --no-editable && uv pip install --python /opt/venv/bin/python portside==0.1.0
-# Nothing can be compiled later, since nothing can be written; templates that end in .py need not compile.
-# And whoever runs it must be able to read it.
+# Nothing can be compiled later, since nothing can be written, and templates in .py need not compile.
+# Whoever runs it must be able to read it.
 RUN python -m compileall -q /app; chmod -R a+rX /app
 
 FROM python:3.12-slim

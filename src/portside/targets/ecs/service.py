@@ -1,4 +1,4 @@
-"""The service and its autoscaling, in the words of CreateService and of Application Auto Scaling."""
+"""The service and its autoscaling, in the words of CreateService; their first letters small."""
 
 from typing import Final
 

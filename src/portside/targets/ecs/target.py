@@ -5,6 +5,7 @@ from typing import Final
 
 from portside.command import Command
 from portside.targets import dump, variables
+from portside.targets.dump import Tree
 from portside.targets.ecs import service, task, template
 from portside.targets.file import File, Finding
 from portside.targets.spec import Spec
@@ -25,14 +26,16 @@ SIZES: Final[dict[int, range]] = {
 
 def render(spec: Spec) -> tuple[File, ...]:
     """Return the template, and the same in single files for the command line."""
-    found = {
+    found: dict[str, Tree] = {
         "template": template.template(spec),
         "task-definition": task.definition(spec),
         "service": service.service(spec),
     }
     if spec.scaling is not None:
-        found["scalable-target"] = service.scalable(spec, spec.scaling)
-        found |= {f"scaling-{word}": policy for word, policy in service.policies(spec, spec.scaling).items()}
+        # Autoscaling's own API begins its words with capitals, as CloudFormation does.
+        found["scalable-target"] = template.pascal(service.scalable(spec, spec.scaling))
+        for word, policy in service.policies(spec, spec.scaling).items():
+            found[f"scaling-{word}"] = template.pascal(policy)
     return tuple(File(f"{FOLDER}/{name}.json", dump.json_text(tree)) for name, tree in found.items())
 
 

@@ -10,6 +10,7 @@ from portside.targets.kubernetes.objects import REDIS_PORT, Component, Object
 from portside.targets.spec import Spec, UpstreamServer
 
 POSTGRES_PORT: Final = 5432
+SOLVER_PORT: Final = 8089
 
 
 def service(spec: Spec) -> Object:
@@ -66,6 +67,12 @@ def policies(spec: Spec) -> list[Object]:
         clients: Tree = {"from": [{"podSelector": _matching(spec, "server")}], "ports": [_tcp(REDIS_PORT)]}
         name = objects.redis_name(spec)
         found.append(_policy(spec, name, "redis", _matching(spec, "redis"), [clients], []))
+    if spec.domains and spec.tls.ends == "issuer":
+        # cert-manager answers the issuer's questions from pods of its own, in this namespace, on this port.
+        solver: Tree = {"matchLabels": {"acme.cert-manager.io/http01-solver": "true"}}
+        ingress: Tree = {"namespaceSelector": _namespace(spec.kubernetes.ingress_namespace)}
+        asking: Tree = {"from": [ingress], "ports": [_tcp(SOLVER_PORT)]}
+        found.append(_policy(spec, f"{spec.name}-issuer", "shared", solver, [asking], []))
     if spec.records == "postgres":
         egress = [_names(), _anywhere(POSTGRES_PORT)]
         name = f"{spec.name}-migration"

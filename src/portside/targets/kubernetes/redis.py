@@ -10,10 +10,12 @@ from portside.targets.spec import Spec
 UID: Final = 999
 """The image's own user."""
 
-# The password comes by standard input: arguments can be read by everybody on the node.
+# The password comes by a file in memory: arguments can be read by everybody on the node. Redis takes the shell's place,
+# since a shell that is a container's first process passes no signals on.
 _START: Final = f"""\
-printf 'requirepass "%s"\\n' "$(cat {SECRETS}/REDIS_PASSWORD)" | exec redis-server - --port {REDIS_PORT} --dir /data \
---appendonly yes --appendfsync everysec --save '' --maxmemory 192mb --maxmemory-policy noeviction"""
+umask 077; printf 'requirepass "%s"\\n' "$(cat {SECRETS}/REDIS_PASSWORD)" > /tmp/redis.conf; \
+exec redis-server /tmp/redis.conf --port {REDIS_PORT} --dir /data --appendonly yes --appendfsync everysec --save '' \
+--maxmemory 192mb --maxmemory-policy noeviction"""
 
 _ASK: Final = f'REDISCLI_AUTH="$(cat {SECRETS}/REDIS_PASSWORD)" redis-cli ping | grep -q PONG'
 
@@ -57,7 +59,10 @@ def _pod(spec: Spec) -> Tree:
         "securityContext": pod.security(UID),
         "terminationGracePeriodSeconds": 30,
         "containers": [_container(spec)],
-        "volumes": [{"name": "secrets", "secret": password}],
+        "volumes": [
+            {"name": "secrets", "secret": password},
+            {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        ],
     }
 
 
@@ -82,6 +87,7 @@ def _container(spec: Spec) -> Tree:
         "securityContext": pod.CONTAINER_SECURITY,
         "volumeMounts": [
             {"name": "data", "mountPath": "/data"},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - of this container alone
             {"name": "secrets", "mountPath": SECRETS, "readOnly": True},
         ],
     }

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from portside.errors import StartFailed
 from portside.hosting.base import Link
-from portside.hosting.python_v1 import PythonV1Host, V1Link
+from portside.hosting.python.v1 import PythonV1Host, V1Link
 
 _log = logging.getLogger("portside.hosting")
 

@@ -12,10 +12,10 @@ from typing import Any, Final, Literal
 from pydantic import ValidationError
 
 from portside.errors import StartFailed
-from portside.hosting import v1_kernel
 from portside.hosting.base import Back, Call, Description, Link
 from portside.hosting.lifespan import Lifespan
-from portside.hosting.v1_kernel import Exchange
+from portside.hosting.python import v1_kernel
+from portside.hosting.python.v1_kernel import Exchange
 from portside.wire import message as messages
 from portside.wire import refusal
 from portside.wire.message import Message

@@ -8,7 +8,7 @@ from fastmcp.server.context import _current_transport  # pyright: ignore[reportP
 from starlette.routing import BaseRoute, Route
 
 from portside.errors import StartFailed
-from portside.hosting.python_v2 import PythonV2Host
+from portside.hosting.python.v2 import PythonV2Host
 
 
 class FastmcpHost(PythonV2Host):

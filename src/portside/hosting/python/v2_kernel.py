@@ -11,7 +11,7 @@ import anyio
 from mcp.server.connection import Connection
 from mcp.server.context import HandlerResult, ServerRequestContext
 from mcp.server.runner import ServerRunner, _extract_meta  # pyright: ignore[reportPrivateUsage]
-from mcp.shared.dispatcher import CallOptions
+from mcp.shared.dispatcher import CallOptions, OnNotify, OnRequest
 from mcp.shared.exceptions import MCPError, NoBackChannelError
 from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
 from mcp.shared.message import ServerMessageMetadata
@@ -129,6 +129,17 @@ class Runner(ServerRunner[Any]):
 
     The SDK's own runner would call an `input_required` result invalid there: legacy revisions have no such shape.
     """
+
+    # The SDK keeps these, and so a runner would keep itself until the garbage is collected.
+    @property
+    def on_request(self) -> OnRequest:  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
+        """The entry for requests, bound to this runner anew each time."""
+        return self._on_request
+
+    @property
+    def on_notify(self) -> OnNotify:  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
+        """The entry for notifications."""
+        return self._on_notify
 
     def request_context(
         self, context: RequestContext, method: str, params: Mapping[str, Any]
