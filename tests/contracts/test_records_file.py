@@ -217,7 +217,7 @@ async def test_another_process_that_leaves_does_not_take_the_log_of_one_that_sta
         await records.keys.add(KEY)
         done = await anyio.run_process([sys.executable, "-c", leaving])
         assert done.returncode == 0
-        assert Path(f"{path}-wal").exists()
+        assert mode_of(path.with_name("portside.db-wal")) == 0o600  # it is there
         seen = sqlite3.connect(path)
         try:
             assert seen.execute("SELECT COUNT(*) FROM portside_keys").fetchone() == (1,)

@@ -91,6 +91,8 @@ def _read_file(file: Path, reading: _Reading) -> None:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reading.refuse(str(file), f"cannot be read: {error}")
         return
+    # The deployment's own table, which serving has no use for.
+    tree.pop("deploy", None)
     scopes = tree.pop("scopes", {})
     if isinstance(scopes, dict):
         reading.scopes.update(cast("dict[str, Any]", scopes))

@@ -99,7 +99,7 @@ def settings(spec: Spec) -> dict[str, str]:
         added["PORTSIDE_REDIS_URL"] = f"redis://{redis_name(spec)}:{REDIS_PORT}/0"
     if ends_tls(spec):
         added |= {"SSL_CERT_PATH": "/certs/tls.crt", "SSL_KEY_PATH": "/certs/tls.key"}
-    files = {f"{one.name}_FILE": f"{SECRETS}/{one.name}" for one in secrets(spec) if one.by_file}
+    files = {one.file_variable: f"{SECRETS}/{one.name}" for one in secrets(spec) if one.by_file}
     merged = {**variables.plain(spec, added), **files}
     # Each replica has its pod's name.
     return {name: value for name, value in sorted(merged.items()) if name != "SERVER_ID"}
