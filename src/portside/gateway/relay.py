@@ -297,7 +297,7 @@ class Relay:
                 answering.take(letter.number)
         elif letter.exchange in self._echoes and sender == self._presence.holder:
             self._echoes[letter.exchange].set()
-        elif letter.exchange in self._forwarded:
+        elif letter.exchange in self._forwarded and self._forwarded[letter.exchange].to == sender:
             self._forwarded[letter.exchange].letters.put_nowait(letter)
         elif isinstance(letter, Gone) and letter.exchange in self._answering:
             answering = self._answering[letter.exchange]

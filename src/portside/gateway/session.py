@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from portside.errors import HostGone, NoBackChannel, StateUnavailable
-from portside.gateway.answer import Answer
+from portside.errors import NoBackChannel, StateUnavailable
+from portside.gateway.backs import ENDED, CallBack, ChannelBack
 from portside.gateway.call import broken_reply
 from portside.gateway.channel import STANDALONE, Channel, LegacyAnswer
 from portside.gateway.http import Incoming, Outgoing
@@ -420,7 +420,7 @@ class Session:
             finally:
                 MOVING.reset(moving)
                 # A link holds its session as its channel back: let go, both are freed now, not with the next garbage.
-                self.link = _ENDED
+                self.link = ENDED
         await self._forget_events()
 
     async def _forget_events(self) -> None:
@@ -431,56 +431,3 @@ class Session:
             await self._events.drop(self.record.id)
         except StateUnavailable as error:
             _log.info("the events of session %s are left to expire: %s", self.hash, error.message)
-
-
-class _EndedLink:
-    """The link of a session that has ended, for whatever comes late."""
-
-    def is_plain(self, message: Message) -> bool:
-        return False
-
-    async def request(self, message: Message, back: Back, call: Call) -> Message:
-        raise HostGone("the session has ended")
-
-    async def notify(self, message: Message, call: Call) -> None:
-        """Drop it."""
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
-_ENDED: Final = _EndedLink()
-
-
-class ChannelBack:
-    """The channel back to the client of a call that goes on after its replica: whoever resumes its stream."""
-
-    def __init__(self, session: Session, channel: Channel) -> None:
-        self._session = session
-        self._channel = channel
-
-    async def notify(self, message: Message) -> None:
-        """Send a notification on the call's stream."""
-        await self._channel.emit(message.encode())
-
-    async def request(self, message: Message) -> Message:
-        """Ask the client on the call's stream."""
-        return await self._session.ask(message, self._channel.emit)
-
-
-class CallBack:
-    """The channel back to the client of one call: its own stream."""
-
-    def __init__(self, session: Session, answer: Answer) -> None:
-        self._session = session
-        self._answer = answer
-
-    async def notify(self, message: Message) -> None:
-        """Send a notification on the call's stream."""
-        await self._answer.event(message)
-
-    async def request(self, message: Message) -> Message:
-        """Ask the client on the call's stream."""
-        if not self._answer.may_stream:
-            raise NoBackChannel("the client accepts no stream on this request")
-        return await self._session.ask(message, self._answer.write)

@@ -4,6 +4,7 @@ Logging is the process's, not an object's: `configure` sets it up once, `reclaim
 What looks like a secret is hidden in whatever is logged, stack traces included (`observe/mask.py`).
 """
 
+import asyncio
 import json
 import logging
 import sys
@@ -25,6 +26,9 @@ from portside.observe.mask import Mask
 from portside.observe.record import ERROR_LIMIT, NAME_LIMIT, Record, as_fields
 
 Format = Literal["auto", "json", "console"]
+
+GATHER_S: Final = 0.002
+"""How long the line of a request may wait for others: writing costs more than making it. A crash may lose those."""
 
 FILE_LIMIT_BYTES: Final = 10 * 1024 * 1024
 FILES_KEPT: Final = 3
@@ -168,7 +172,10 @@ class _Output:
                 **fields,
             }
         )
-        self._console.append(line)
+        if is_failure:
+            self._console.append(line)
+        else:
+            self._console.append_soon(line)
         if self._combined is not None:
             self._combined.append(line)
         if self._errors is not None and is_failure:
@@ -189,19 +196,49 @@ def _close() -> None:
 
 
 class _Console(logging.StreamHandler[TextIO]):
-    """stderr, a line at a time, flushed at once: a crash loses nothing."""
+    """stderr, each event written at once. Lines of requests may wait for GATHER_S, so that many share a write."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._waiting: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         self.append(_formatted(self, record))
 
     def append(self, line: str) -> None:
+        """Write a line, and before it those that wait."""
         self.acquire()
         try:
-            self.stream.write(line + "\n")
+            self._waiting.append(line)
+            lines, self._waiting = "\n".join(self._waiting), []
+            self.stream.write(lines + "\n")
             self.stream.flush()
         except (OSError, ValueError):
             # stderr is gone: there is nowhere left to say so, and requests must go on.
             return
+        finally:
+            self.release()
+
+    def append_soon(self, line: str) -> None:
+        """Write a line within GATHER_S; at once where no event loop runs."""
+        self.acquire()
+        try:
+            self._waiting.append(line)
+            is_first = len(self._waiting) == 1
+        finally:
+            self.release()
+        if is_first:
+            try:
+                asyncio.get_running_loop().call_later(GATHER_S, self.flush)
+            except RuntimeError:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; all else has been written."""
+        self.acquire()
+        try:
+            if self._waiting:
+                self.append(self._waiting.pop())
         finally:
             self.release()
 
