@@ -41,6 +41,7 @@ soak: $(dev) ## Run the tests that promise counts and kills at their full length
 	PORTSIDE_AUDIT_KILLS=500 $(BIN)/python -m pytest --timeout 3600 tests/audit/test_kill.py
 	SOAK_OPERATIONS=100000 SOAK_KILLS=500 $(BIN)/python -m pytest --timeout 3600 tests/protected/test_isolation.py tests/protected/test_audit_killed.py
 	SOAK_KILLS=1000 $(BIN)/python -m pytest -s --timeout 14000 tests/faults/test_killed_streams.py tests/faults/test_killed_calls.py
+	SOAK_STRICT=1 SOAK_OPERATIONS=20000 $(BIN)/python -m pytest --timeout 3600 tests/faults/test_redis_state.py tests/faults/test_redis_once.py tests/faults/test_sick_redis.py tests/faults/test_sick_failover.py
 	SOAK_ROLLS=3 SOAK_REQUESTS=50000 SOAK_RATE=200 $(BIN)/python -m pytest -s --timeout 1500 tests/fleet/test_load.py
 	$(BIN)/python -m tests.hostile.slow_clients 1000
 	SOAK_SESSIONS=10000 $(BIN)/python -m tests.journeys.test_big_bodies 10000

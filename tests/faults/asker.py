@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from tests.faults.calls import LEGACY
+from tests.faults.patience import SLACK
 from tests.faults.wire import Answer, Connections
 from tests.journeys.raw import get
 from tests.protected.made import bearer, call, legacy
 
-EXTRA_S: Final = 1.0
+EXTRA_S: Final = 1.0 * SLACK
 """How much longer than usual an answer may take while state is sick (reliability bar, C6)."""
 
-NORMAL_S: Final = 1.0
+NORMAL_S: Final = 1.0 * SLACK
 """What an answer may take on a busy machine when all is well."""
 
 STATE_AWAY: Final = -31010
 
-_PATIENT_S: Final = 8.0
+_PATIENT_S: Final = 8.0 * SLACK
 _HELLO: Final[Mapping[str, Any]] = {
     "protocolVersion": LEGACY,
     "capabilities": {},

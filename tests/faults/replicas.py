@@ -12,6 +12,7 @@ from typing import Final
 
 from tests.faults.effects import Effects
 from tests.faults.fronts import Before, Kinds, front
+from tests.faults.patience import SLACK
 from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.redis import PASSWORD, Redis, redis
 from tests.faults.replica import Replica
@@ -123,6 +124,8 @@ async def replicas(
             "ENCRYPTION_KEY": secrets.token_hex(32),
             "RATE_LIMIT_MAX_REQUESTS": "0",
             "MCP_ENV": "production",
+            # A machine that does other things as well must not look like a Redis that is away.
+            "PORTSIDE_REDIS_TIMEOUT_MS": str(round(500 * SLACK)),
             **effects.environment,
         }
         made: list[Replica] = []

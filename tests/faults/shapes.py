@@ -10,14 +10,15 @@ from portside.secret import Secret
 from portside.state.base import Limit
 from portside.state.connect import State, redis_state
 from portside.wire.session import SessionRecord
+from tests.faults.patience import SLACK
 from tests.faults.redis import PASSWORD
 
 SECRETS: Final = (b"k" * 32,)
-NOTICED_S: Final = 1.0
+NOTICED_S: Final = 1.0 * SLACK
 """By then every verb has said that state is unavailable."""
-BACK_S: Final = 2.0
+BACK_S: Final = 2.0 * SLACK
 """By then state can be used again, once the cause is gone."""
-FAILED_OVER_S: Final = 10.0
+FAILED_OVER_S: Final = 10.0 * SLACK
 
 Verb = Callable[[State], Awaitable[object]]
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +15,7 @@ from anyio.from_thread import start_blocking_portal
 
 from tests.faults.asker import NORMAL_S, Asker, Told
 from tests.faults.modes import Mode, Pass
+from tests.faults.patience import SLACK
 from tests.faults.redis import Redis
 from tests.faults.replicas import Cluster, replicas
 from tests.faults.wire import Connections
@@ -24,7 +26,7 @@ COUNT: Final = 3
 LIMIT: Final = 9
 """How often one user may call `whoami` in a minute; each replica's share of it is 3."""
 
-BACK_S: Final = 2.0
+BACK_S: Final = 2.0 * SLACK
 """By then all is as before, once the cause is gone (reliability bar, C6)."""
 
 UNKNOWN: Final = -31009
@@ -66,6 +68,7 @@ def sick_cluster(
         PORTSIDE_TOOL_LIMITS=f"whoami={LIMIT}",
         PORTSIDE_REPLICAS=str(COUNT),
         PORTSIDE_METRICS_OPEN="true",
+        PORTSIDE_REDIS_TIMEOUT_MS="500",
     )
     del shared["PORTSIDE_DATA_DIR"]  # each has its own
     shared |= {} if url is None else {"REDIS_URL": url}
@@ -92,6 +95,7 @@ async def users(cluster: Cluster, deployment: Deployment, test: str) -> AsyncGen
     try:
         # Good also by a clock that is some minutes behind.
         issued = int(time.time()) - 600
+        test = f"{test} {secrets.token_hex(4)}"
         tokens = {name: deployment.token(f"{name} of {test}", iat=issued) for name in ("ann", "eve", "guest")}
         made = [Asker(name, token, ways) for name, token in tokens.items()]
         yield Users(*made, front=COUNT)

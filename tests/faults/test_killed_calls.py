@@ -30,7 +30,7 @@ ONCE: Final[Sequence[Tool]] = ("read", "effect_idempotent", "effect_keyed")
 """With a key, these are made exactly once."""
 _SHOWN: Final = 25
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60 + 10 * KILLS)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(60 + 10 * KILLS)]
 
 
 @dataclass

@@ -37,7 +37,7 @@ _MANY: Final = 100
 _TWICE: Final = 0.1
 """How often the next replica is killed before the sessions of the last one have all gone on."""
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60 + 10 * KILLS)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(60 + 10 * KILLS)]
 
 
 @dataclass

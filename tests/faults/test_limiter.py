@@ -19,7 +19,7 @@ from tests.faults.wire import Answer, Connections
 
 SECONDS: Final = min(60.0, float(os.environ.get("SOAK_SECONDS", "10")))
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60 + SECONDS)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(60 + SECONDS)]
 
 WINDOWS: Final = 6
 WINDOW_MS: Final = round(SECONDS * 1000 / WINDOWS)

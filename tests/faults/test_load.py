@@ -14,7 +14,7 @@ from tests.faults.proxy import fault_proxy
 from tests.faults.replicas import CHILD, FASTMCP, V1, replicas
 from tests.faults.report import Plan
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(60)]
 
 SHORT: Final = Plan(seconds=3, stream_s=1)
 

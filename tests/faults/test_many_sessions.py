@@ -26,7 +26,7 @@ SESSIONS: Final = int(os.environ.get("SOAK_SESSIONS", "400"))
 SECONDS: Final = float(os.environ.get("SOAK_SECONDS", "10"))
 LIMIT_S: Final = 120 + SESSIONS // 5 + round(2 * SECONDS)
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(LIMIT_S)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(LIMIT_S)]
 
 IDLE_KIB: Final = 20
 STORED_KIB: Final = 2

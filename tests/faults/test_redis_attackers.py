@@ -22,7 +22,7 @@ from tests.faults.sick import COUNT, Users, recovered, settled, sick_cluster, st
 from tests.protected.made import Deployment, call
 from tests.redis_servers import Reply, ask
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(120)]
 
 Ran = tuple[Cluster, Deployment]
 PREFIX: Final = "{portside}:"

@@ -20,7 +20,7 @@ from tests.faults.proxy import FaultProxy, fault_proxy
 from tests.faults.redis import Redis, redis
 from tests.faults.shapes import Verb, session, state_by, usable
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(3600)]
 
 OPERATIONS: Final = int(os.environ.get("SOAK_OPERATIONS", "1500"))
 SESSIONS: Final = 20

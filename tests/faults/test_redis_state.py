@@ -19,7 +19,7 @@ from tests.faults.redis import Redis, redis
 from tests.faults.sentinels import Sentinels, sentinels
 from tests.faults.shapes import FAILED_OVER_S, NOTICED_S, granted, refused, session, state_at, state_by, usable
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(3600)]
 
 SESSIONS: Final = 20
 NETWORK: Final[dict[str, Mode]] = {

@@ -13,7 +13,7 @@ from tests.faults.replicas import replicas
 from tests.faults.report import Plan
 from tests.processes import ServerFailed
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(60)]
 
 
 async def test_replicas_live_and_die_on_their_own() -> None:

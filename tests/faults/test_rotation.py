@@ -23,7 +23,7 @@ from tests.faults.wire import Answer, Connections
 OPERATIONS: Final = int(os.environ.get("SOAK_OPERATIONS", "200"))
 LIMIT_S: Final = 180 + OPERATIONS // 10
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(LIMIT_S)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(LIMIT_S)]
 
 SERVER: Final = "tests/faults/server_asking.py"
 BUSY: Final = 4

@@ -6,14 +6,15 @@ from typing import Final
 
 import pytest
 
+from tests.faults.patience import SLACK
 from tests.faults.replicas import Cluster
 from tests.faults.sentinels import Sentinels, sentinels
 from tests.faults.sick import COUNT, await_shown, everything, recovered, settled, sick_cluster, users
 from tests.protected.made import Deployment
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(120)]
 
-FAILED_OVER_S: Final = 10.0
+FAILED_OVER_S: Final = 10.0 * SLACK
 
 
 @pytest.fixture

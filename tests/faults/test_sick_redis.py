@@ -32,7 +32,7 @@ from tests.faults.sick import (
 )
 from tests.protected.made import Deployment, call
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(120)]
 
 Ran = tuple[Cluster, Deployment]
 SICK_S: Final = 1.6

@@ -15,7 +15,7 @@ from tests.faults.sick import BACK_S, COUNT, LIMIT, Users, recovered, settled, s
 from tests.faults.test_redis_attackers import answered, asked
 from tests.protected.made import Deployment
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(120)]
 
 Ran = tuple[Cluster, Deployment]
 OFF_S: Final = (300.0, -300.0)

@@ -21,7 +21,7 @@ from tests.fleet.on_record import Log
 from tests.journeys.raw import Connection, call
 from tests.processes import free_port
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timing]
 
 
 async def whoami(port: int, times: int) -> set[str]:

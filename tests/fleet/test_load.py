@@ -19,7 +19,7 @@ RATE: Final = int(os.environ.get("SOAK_RATE", "60"))
 LONGEST_S: Final = 600.0
 """How long a load goes on that is ended by what it was waiting for."""
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timing]
 
 
 def plan() -> Plan:
