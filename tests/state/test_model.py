@@ -68,7 +68,7 @@ async def stream_step(state: State, step: StreamStep) -> object:
     action, session, stream, data, number = step
     streams = state.streams
     if action in ("append", "note", "last"):
-        epoch = 1 + number % 3
+        epoch = 1 + number % 3 * 10**15  # a later epoch is higher, and no more is said of it
         call = data if action == "note" else None
         try:
             return await streams.append(session, stream, data, epoch=epoch, call=call, is_last=action == "last")
@@ -81,7 +81,7 @@ async def stream_step(state: State, step: StreamStep) -> object:
     if action == "drop":
         return await streams.drop(session)
     if action == "claim":
-        return await state.sessions.claim(session, f"r{number}", epoch=1 + number % 3)
+        return await state.sessions.claim(session, f"r{number}", epoch=1 + number % 3 * 10**15) is not None
     return await state.sessions.remove(session) if number == 0 else None
 
 
