@@ -11,7 +11,7 @@ from tests.edge.asked import ask as ask_app
 from tests.journeys.raw import get, post
 from tests.processes import Serving
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timing]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(

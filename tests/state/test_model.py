@@ -15,7 +15,7 @@ from portside.state.connect import State, memory_state, redis_state
 from portside.wire.session import SessionRecord
 from tests.redis_servers import RedisServer
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timing]
+pytestmark = pytest.mark.anyio
 
 SECRETS: Final = (b"k" * 32,)
 BOUNDS: Final = Bounds(max_events=6, max_event_bytes=40)
