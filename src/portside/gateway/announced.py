@@ -1,13 +1,13 @@
 """A host and its links, every listener of which also hears what is announced to others, here and at other replicas."""
 
 import logging
-from collections.abc import Sequence
 from types import CoroutineType
 from typing import Any, Final
 
 from portside.errors import NoBackChannel
 from portside.gateway.ears import CallEar, Ear
 from portside.gateway.news import Announcements
+from portside.hosting.around import AroundHost, AroundLink
 from portside.hosting.base import Back, Call, Description, Host, Link
 from portside.wire import changes, methods
 from portside.wire.message import Message
@@ -72,27 +72,18 @@ class Judge:
         self._announcements.announced(told, ear, is_common=is_common)
 
 
-class AnnouncedLink:
+class AnnouncedLink(AroundLink):
     """A link for modern exchanges whose subscriptions hear all announcements."""
 
     def __init__(self, link: Link, announcements: Announcements, judge: Judge) -> None:
-        self._link = link
+        super().__init__(link)
         self._announcements = announcements
         self._judge = judge
-
-    def is_plain(self, message: Message) -> bool:
-        return self._link.is_plain(message)
 
     def request(self, message: Message, back: Back, call: Call) -> "CoroutineType[Any, Any, Message]":
         if message.method == methods.LISTEN:
             return self._listen(message, back, call)
         return self._link.request(message, back, call)
-
-    async def notify(self, message: Message, call: Call) -> None:
-        await self._link.notify(message, call)
-
-    async def close(self) -> None:
-        await self._link.close()
 
     async def _listen(self, asked: Message, back: Back, call: Call) -> Message:
         ear = self._announcements.listen(back, self._judge.heard, is_session=False)
@@ -103,18 +94,15 @@ class AnnouncedLink:
             self._announcements.leave(ear)
 
 
-class AnnouncedSession:
+class AnnouncedSession(AroundLink):
     """The link of one legacy session, which listens to what its server said it announces, and to its own resources."""
 
     def __init__(self, link: Link, announcements: Announcements, ear: Ear, record: SessionRecord) -> None:
-        self._link = link
+        super().__init__(link)
         self._announcements = announcements
         self._ear = ear
         self._lists: dict[str, Any] = {}
         self._uris = dict.fromkeys(sorted(record.subscriptions))
-
-    def is_plain(self, message: Message) -> bool:
-        return self._link.is_plain(message)
 
     async def request(self, message: Message, back: Back, call: Call) -> Message:
         self._ear.caller = call.caller
@@ -124,7 +112,7 @@ class AnnouncedSession:
         return reply
 
     async def notify(self, message: Message, call: Call) -> None:
-        await self._link.notify(message, call)
+        await super().notify(message, call)
         if message.method == "notifications/initialized":
             self._ear.open()
 
@@ -145,24 +133,13 @@ class AnnouncedSession:
         self._ear.want({**self._lists, "resourceSubscriptions": list(self._uris)} if self._uris else self._lists)
 
 
-class AnnouncedHost:
+class AnnouncedHost(AroundHost):
     """A host whose legacy sessions hear all announcements."""
 
     def __init__(self, host: Host, announcements: Announcements, judge: Judge) -> None:
-        self._host = host
+        super().__init__(host)
         self._announcements = announcements
         self._judge = judge
-
-    @property
-    def description(self) -> Description:
-        return self._host.description
-
-    @property
-    def routes(self) -> Sequence[Any]:
-        return self._host.routes
-
-    async def start(self) -> None:
-        await self._host.start()
 
     async def open(self, session: SessionRecord | None, back: Back) -> Link:
         """Return a link whose announcements are heard. Raises HostGone."""
@@ -175,12 +152,6 @@ class AnnouncedHost:
             self._announcements.leave(ear)
             raise
         return AnnouncedSession(link, self._announcements, ear, session)
-
-    async def ping(self) -> None:
-        await self._host.ping()
-
-    async def close(self) -> None:
-        await self._host.close()
 
 
 def announced(host: Host, link: Link, announcements: Announcements) -> tuple[Host, Link]:

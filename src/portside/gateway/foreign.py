@@ -7,7 +7,8 @@ from portside.clock import Clock
 from portside.gateway.call import digest
 from portside.gateway.kept import Kept
 from portside.gateway.seal import Seal
-from portside.hosting.base import Back, Call, Description, Host, Link
+from portside.hosting.around import AroundHost, AroundLink
+from portside.hosting.base import Back, Call, Host, Link
 from portside.hosting.translated.listed import Overhearing
 from portside.wire import message, methods, refusal, translate
 from portside.wire.message import Id, Message
@@ -16,7 +17,7 @@ from portside.wire.session import SessionRecord
 PURPOSE: Final = "foreign"
 
 
-class ForeignLink:
+class ForeignLink(AroundLink):
     """The modern link of a foreign server.
 
     A `requestState` it hands out is an attacker's input when it comes back (MCP 2026-07-28, Multi Round-Trip Requests):
@@ -27,15 +28,12 @@ class ForeignLink:
     def __init__(
         self, link: Link, seal: Seal, kept: Kept, clock: Clock, lifetime_s: float, holder: str | None = None
     ) -> None:
-        self._link = link
+        super().__init__(link)
         self._seal = seal
         self._holder = holder
         self._kept = kept
         self._clock = clock
         self._lifetime_s = lifetime_s
-
-    def is_plain(self, message: Message) -> bool:
-        return self._link.is_plain(message)
 
     async def request(self, message: Message, back: Back, call: Call) -> Message:
         """Return the response, from what is kept where that is fresh. Raises HostGone."""
@@ -55,12 +53,6 @@ class ForeignLink:
             return self._wrapped(asked, reply, call)
         self._kept.keep(asked, call.principal, reply.result, changes=changes)
         return reply
-
-    async def notify(self, message: Message, call: Call) -> None:
-        await self._link.notify(message, call)
-
-    async def close(self) -> None:
-        await self._link.close()
 
     def _wrapped(self, asked: Message, reply: Message, call: Call) -> Message:
         result = cast("dict[str, Any]", reply.result)
@@ -85,32 +77,15 @@ class ForeignLink:
         return message.request(cast("Id", asked.id), asked.method, {**params, "requestState": claims["s"]})
 
 
-class OverheardHost:
+class OverheardHost(AroundHost):
     """A host whose announcements to legacy sessions are heard on their way, so that nothing outdated is kept."""
 
     def __init__(self, host: Host, heard: Callable[[Message], None]) -> None:
-        self._host = host
+        super().__init__(host)
         self._heard = heard
-
-    @property
-    def description(self) -> Description:
-        return self._host.description
-
-    @property
-    def routes(self) -> Sequence[Any]:
-        return self._host.routes
-
-    async def start(self) -> None:
-        await self._host.start()
 
     async def open(self, session: SessionRecord | None, back: Back) -> Link:
         return await self._host.open(session, Overhearing(back, self._heard))
-
-    async def ping(self) -> None:
-        await self._host.ping()
-
-    async def close(self) -> None:
-        await self._host.close()
 
 
 def guarded(

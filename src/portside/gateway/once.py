@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from portside.gateway.call import digest
 from portside.gateway.claims import Claims
 from portside.gateway.keyed import Count, KeyedCall, reused
-from portside.hosting.base import Back, Call, Description, Host, Link
+from portside.hosting.around import AroundHost, AroundLink
+from portside.hosting.base import Back, Call, Host, Link
 from portside.state.base import Ledger
 from portside.wire import idempotency, message, refusal
 from portside.wire.message import Message
@@ -123,15 +124,12 @@ class Once:
         return mine >= MAX_UNATTENDED
 
 
-class OnceLink:
+class OnceLink(AroundLink):
     """A link whose calls with a key are run at most once. Others go straight through."""
 
     def __init__(self, link: Link, once: Once) -> None:
-        self._link = link
+        super().__init__(link)
         self._once = once
-
-    def is_plain(self, message: Message) -> bool:
-        return self._link.is_plain(message)
 
     # No coroutine of its own: a call without a key pays for a look into its `_meta`, and nothing else.
     def request(self, message: Message, back: Back, call: Call) -> "CoroutineType[Any, Any, Message]":
@@ -141,12 +139,6 @@ class OnceLink:
             if isinstance(meta, dict) and idempotency.META in meta:
                 return self._keyed(message, back, call)
         return self._link.request(message, back, call)
-
-    async def notify(self, message: Message, call: Call) -> None:
-        await self._link.notify(message, call)
-
-    async def close(self) -> None:
-        await self._link.close()
 
     async def _keyed(self, asked: Message, back: Back, call: Call) -> Message:
         try:
@@ -158,32 +150,15 @@ class OnceLink:
         return await self._once.request(self._link, key, asked, back, call)
 
 
-class OnceHost:
+class OnceHost(AroundHost):
     """A host all of whose links keep to it."""
 
     def __init__(self, host: Host, once: Once) -> None:
-        self._host = host
+        super().__init__(host)
         self._once = once
-
-    @property
-    def description(self) -> Description:
-        return self._host.description
-
-    @property
-    def routes(self) -> Sequence[Any]:
-        return self._host.routes
-
-    async def start(self) -> None:
-        await self._host.start()
 
     async def open(self, session: SessionRecord | None, back: Back) -> Link:
         return self._once.link(await self._host.open(session, back))
-
-    async def ping(self) -> None:
-        await self._host.ping()
-
-    async def close(self) -> None:
-        await self._host.close()
 
 
 def _place(principal: str | None, key: str) -> str:

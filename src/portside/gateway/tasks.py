@@ -8,6 +8,7 @@ from typing import Any, Final
 from portside.clock import Clock
 from portside.errors import StateUnavailable
 from portside.gateway.announced import is_elsewhere
+from portside.hosting.around import AroundLink
 from portside.hosting.base import Back, Call, Description, Link
 from portside.state.base import Leases
 from portside.wire import message as messages
@@ -78,26 +79,17 @@ class Tasks:
         return self._clock.monotonic() < self._known.get(id_, float("-inf"))
 
 
-class TaskLink:
+class TaskLink(AroundLink):
     """A link whose answers are looked through for tasks, which are remembered before their clients learn of them."""
 
     def __init__(self, link: Link, tasks: Tasks) -> None:
-        self._link = link
+        super().__init__(link)
         self._tasks = tasks
-
-    def is_plain(self, message: Message) -> bool:
-        return self._link.is_plain(message)
 
     def request(self, message: Message, back: Back, call: Call) -> "CoroutineType[Any, Any, Message]":
         if message.method in _TOLD_IN:
             return self._looked_through(message, back, call)
         return self._link.request(message, back, call)
-
-    async def notify(self, message: Message, call: Call) -> None:
-        await self._link.notify(message, call)
-
-    async def close(self) -> None:
-        await self._link.close()
 
     async def _looked_through(self, asked: Message, back: Back, call: Call) -> Message:
         reply = await self._link.request(asked, back, call)

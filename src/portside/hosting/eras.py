@@ -1,11 +1,11 @@
 """Both eras in front of any host: what it does not speak itself is translated, call by call."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from portside.clock import Clock, SystemClock
+from portside.hosting.around import AroundHost
 from portside.hosting.base import Back, Description, Host, Link
 from portside.hosting.telling import Telling
 from portside.hosting.translated.leases import Limits
@@ -34,11 +34,11 @@ def both_eras(host: Host, limits: Limits = DEFAULT, clock: Clock | None = None) 
     return BothEras(host, limits, clock or SystemClock())
 
 
-class BothEras:
+class BothEras(AroundHost):
     """A host that has the era its server lacks translated, and checks mirrored headers for servers that do not."""
 
     def __init__(self, host: Host, limits: Limits, clock: Clock) -> None:
-        self._host = host
+        super().__init__(host)
         self._limits = limits
         self._clock = clock
         self._modern: Link | None = None
@@ -51,16 +51,6 @@ class BothEras:
         """What the server is; the eras it speaks itself in `eras`, the others in `translated`."""
         found = self._host.description
         return replace(found, translated=tuple(era for era in ERAS if era not in found.eras) if found.eras else ())
-
-    @property
-    def routes(self) -> Sequence[Any]:
-        return self._host.routes
-
-    async def start(self) -> None:
-        await self._host.start()
-
-    async def ping(self) -> None:
-        await self._host.ping()
 
     async def close(self) -> None:
         modern, self._modern = self._modern, None

@@ -12,7 +12,8 @@ import msgspec
 
 from portside.clock import Clock, SystemClock
 from portside.hosting import reports
-from portside.hosting.base import Back, Call, Description, Host, Link
+from portside.hosting.around import AroundHost, AroundLink
+from portside.hosting.base import Back, Call, Host, Link
 from portside.hosting.known import Known, Lists, Tools
 from portside.hosting.large import LargeWork
 from portside.hosting.translated.listed import Overhearing, failure, listed_by
@@ -43,7 +44,7 @@ and checks by itself: only messages above `BULKY_BYTES` are looked at, because o
 _TOOLS_CHANGED: Final = "notifications/tools/list_changed"
 
 
-class Validated:
+class Validated(AroundHost):
     """A host whose tools are called only with arguments that fit the schema its `tools/list` gives them.
 
     Not checked: a tool that is not listed, one whose schema cannot be checked by (logged once), and all of a server
@@ -51,28 +52,11 @@ class Validated:
     """
 
     def __init__(self, host: Host, *, strictness: Strictness = "texts", clock: Clock | None = None) -> None:
-        self._host = host
+        super().__init__(host)
         self._clock = clock or SystemClock()
         self._lists = Lists()
         self._check = Check(strictness)
         self._known: dict[str | None, Known] = {}
-
-    @property
-    def description(self) -> Description:
-        return self._host.description
-
-    @property
-    def routes(self) -> Sequence[Any]:
-        return self._host.routes
-
-    async def start(self) -> None:
-        await self._host.start()
-
-    async def ping(self) -> None:
-        await self._host.ping()
-
-    async def close(self) -> None:
-        await self._host.close()
 
     async def open(self, session: SessionRecord | None, back: Back) -> Link:
         """Return a link of either era. Raises HostGone."""
@@ -106,19 +90,16 @@ class Validated:
                 known.forget()
 
 
-class ValidatedLink:
+class ValidatedLink(AroundLink):
     """A link whose calls of tools are checked. `known` returns what is known of the tools a caller sees on it."""
 
     def __init__(
         self, link: Link, known: Callable[[Call], Known], check: "Check", hear: Callable[[Message], None]
     ) -> None:
-        self._link = link
+        super().__init__(link)
         self._known = known
         self._check = check
         self._hear = hear
-
-    def is_plain(self, message: Message) -> bool:
-        return self._link.is_plain(message)
 
     async def request(self, message: Message, back: Back, call: Call) -> Message:
         if message.method == "tools/call" and self._check.wants(message):
@@ -131,12 +112,6 @@ class ValidatedLink:
         if message.method == "tools/call" and self._check.strictness == "bulky":
             reports.cut_error(reply.result)
         return reply
-
-    async def notify(self, message: Message, call: Call) -> None:
-        await self._link.notify(message, call)
-
-    async def close(self) -> None:
-        await self._link.close()
 
 
 class Check:

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from portside.clock import Clock
 from portside.errors import NoBackChannel, PortsideError
+from portside.hosting.around import AroundLink
 from portside.hosting.base import Back, Call, Link
 from portside.wire import classify, message, methods, parameters
 from portside.wire.headers import PARAM_PREFIX
@@ -181,19 +182,16 @@ def _envelope(call: Call) -> dict[str, Any]:
     return made if call.client_info is None else made | {classify.META_CLIENT: call.client_info}
 
 
-class CheckedLink:
+class CheckedLink(AroundLink):
     """A modern link whose callers' mirrored headers are compared with their arguments before a call goes out.
 
     `heard` is told every announcement on its way to a subscriber.
     """
 
     def __init__(self, link: Link, listed: ListedTools, heard: Callable[[Message], None]) -> None:
-        self._link = link
+        super().__init__(link)
         self._listed = listed
         self._heard = heard
-
-    def is_plain(self, message: Message) -> bool:
-        return self._link.is_plain(message)
 
     async def request(self, message: Message, back: Back, call: Call) -> Message:
         if message.method == "tools/call":
@@ -204,12 +202,6 @@ class CheckedLink:
         if message.method == methods.LISTEN:
             back = Overhearing(back, self._heard)
         return await self._link.request(message, back, call)
-
-    async def notify(self, message: Message, call: Call) -> None:
-        await self._link.notify(message, call)
-
-    async def close(self) -> None:
-        await self._link.close()
 
 
 def failure(asked: Message, refused: Refusal) -> Message:
