@@ -1,6 +1,7 @@
 """What keeps a replica's life leased while its event loop is busy: a thread that does nothing else."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
@@ -12,6 +13,8 @@ from portside.state.base import Leases
 TICK_S: Final = 1.0
 HUNG_S: Final = 10.0
 """A loop that has not run for so long is not busy, it hangs: then the heart stops too, and others take over."""
+
+_log = logging.getLogger("portside.gateway")
 
 
 class Heart:
@@ -66,7 +69,11 @@ class Heart:
         async with self._apart() as leases:
             while not self._stopped.is_set():
                 if self._clock.monotonic() - self._ticked < HUNG_S:
-                    await self._beat(leases)
+                    try:
+                        await self._beat(leases)
+                    except Exception:
+                        # Without another beat this replica would lose every session, and never get one again.
+                        _log.exception("a beat failed in a way that nobody foresaw")
                 # The loop must run meanwhile: what finds out that state is back runs on it.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._every_s):
