@@ -1,7 +1,7 @@
 """A server that only knows the handshake, called by modern clients (design of the translation)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,7 +9,8 @@ import pytest
 from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import LoggingMessageNotification, LoggingMessageNotificationParams
 
-from portside.hosting.base import Back, Description, Link
+from portside.hosting.around import AroundHost
+from portside.hosting.base import Back, Link
 from portside.hosting.python.v2 import PythonV2Host
 from portside.hosting.translated.modern import ModernOverLegacy
 from portside.wire import classify
@@ -21,25 +22,14 @@ from tests.gateway.wired import Wired, fronted, text
 pytestmark = pytest.mark.anyio
 
 
-class HandshakeOnly:
+class HandshakeOnly(AroundHost):
     """A host that opens legacy links alone, and has modern exchanges translated. Counts the links it opened."""
 
     def __init__(self, server: MCPServer[Any]) -> None:
-        self._host = PythonV2Host(server)
+        super().__init__(PythonV2Host(server))
         self.opened = 0
         self.open_now = 0
         self.modern = ModernOverLegacy(self.legacy)
-
-    @property
-    def description(self) -> Description:
-        return self._host.description
-
-    @property
-    def routes(self) -> Sequence[Any]:
-        return self._host.routes
-
-    async def start(self) -> None:
-        await self._host.start()
 
     async def legacy(self, session: SessionRecord, back: Back) -> Link:
         self.opened += 1
@@ -48,12 +38,9 @@ class HandshakeOnly:
     async def open(self, session: SessionRecord | None, back: Back) -> Link:
         return self.modern if session is None else await self.legacy(session, back)
 
-    async def ping(self) -> None:
-        await self._host.ping()
-
     async def close(self) -> None:
         await self.modern.close()
-        await self._host.close()
+        await super().close()
 
 
 @asynccontextmanager

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 from typing import Any, Final, Literal
 
-from portside.errors import StartFailed
 from portside.hosting.base import Link
+from portside.hosting.python.fastmcp_unserved import refuse_unserved
 from portside.hosting.python.v1 import PythonV1Host, V1Link
 
 _log = logging.getLogger("portside.hosting")
@@ -51,17 +51,7 @@ class FastmcpV3Host(PythonV1Host):
 
     def refuse_unserved(self) -> None:
         """Raise StartFailed where the object brings something that would be dropped in silence."""
-        if self.server.auth is not None:
-            raise StartFailed(
-                f"{self.server.name!r} brings its own authentication (FastMCP(auth=...)), which this version of "
-                "portside does not run",
-                hint="remove auth= and put an authenticating gateway in front",
-            )
-        if not self.in_thread:
-            raise StartFailed(
-                "PORTSIDE_SYNC_TOOLS=loop is not available for fastmcp servers",
-                hint="mark the tool itself: @server.tool(run_in_thread=False)",
-            )
+        refuse_unserved(self.server, in_thread=self.in_thread)
 
     @property
     def routes(self) -> Sequence[Any]:

@@ -7,7 +7,7 @@ from fastmcp import FastMCP
 from fastmcp.server.context import _current_transport  # pyright: ignore[reportPrivateUsage]
 from starlette.routing import BaseRoute, Route
 
-from portside.errors import StartFailed
+from portside.hosting.python.fastmcp_unserved import refuse_unserved
 from portside.hosting.python.v2 import PythonV2Host
 
 
@@ -37,17 +37,7 @@ class FastmcpHost(PythonV2Host):
 
     def refuse_unserved(self) -> None:
         """Raise StartFailed where the object brings something that would be dropped in silence."""
-        if self._server.auth is not None:
-            raise StartFailed(
-                f"{self._server.name!r} brings its own authentication (FastMCP(auth=...)), which this version of "
-                "portside does not run",
-                hint="remove auth= and put an authenticating gateway in front",
-            )
-        if not self.in_thread:
-            raise StartFailed(
-                "PORTSIDE_SYNC_TOOLS=loop is not available for fastmcp servers",
-                hint="mark the tool itself: @server.tool(run_in_thread=False)",
-            )
+        refuse_unserved(self._server, in_thread=self.in_thread)
 
     @property
     def routes(self) -> list[Route]:
