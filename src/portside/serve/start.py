@@ -128,7 +128,7 @@ class Process:
             streams=lambda: self._app.gateway.open_streams if self._app.gateway else 0,
             calls=lambda: self._app.gateway.calls_in_flight if self._app.gateway else 0,
             state_up=lambda: self._app.gateway is not None and self._app.gateway.presence.vouched is not None,
-            limits_degraded=lambda: self._parts.are_limits_degraded,
+            limits_degraded=lambda: self._parts.shared.are_limits_degraded,
         )
         return made
 
@@ -153,7 +153,7 @@ class Process:
                 StartFailed(
                     f"{self._target.text!r} was not ready after {settings.start_timeout_ms / 1000:g} s: "
                     f"still in {self._readiness.reason}"
-                    + (f" ({self._parts.waiting_for})" if self._parts.waiting_for else ""),
+                    + (f" ({self._parts.shared.waiting_for})" if self._parts.shared.waiting_for else ""),
                     hint="see what it waits for, or raise PORTSIDE_START_TIMEOUT_MS",
                 )
             )
@@ -178,7 +178,7 @@ class Process:
         secrets = [key.reveal() for key in settings.encryption_keys]
         self._app.gateway = await Gateway.open(
             host,
-            self._parts.state,
+            self._parts.shared.state,
             _gateway_options(settings),
             self._clock,
             secrets=secrets,
