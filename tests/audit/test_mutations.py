@@ -289,6 +289,18 @@ def test_every_change_is_found_where_it_was_made(mutate: _Mutate) -> None:
         assert near, f"number {number}: made at {change.places}, found {report.findings[:3]}"
 
 
+@pytest.mark.parametrize("sign", ["-", "+", "_", " ", "x", "\0"])
+def test_a_hash_that_is_no_number_is_found(sign: str) -> None:
+    for name in NAMES:
+        for place, line in enumerate(GOOD.logs[name]):
+            digits = GOOD.rows[name][place].hash.encode()
+            assert digits in line
+            logs = copy()
+            logs[name][place] = line.replace(digits, sign.encode() + digits[1:])
+            report = check({other: b"".join(lines) for other, lines in logs.items()}, as_of=GOOD.until)
+            assert any(locates(one, name, GOOD.rows[name][place].sequence) for one in report.findings), (name, place)
+
+
 def locates(finding: Finding, writer: str, sequence: int) -> bool:
     """Whether the place lies in the finding, no further from the last good signature than signatures lie apart."""
     return finding.writer == writer and finding.covers(sequence) and sequence - finding.after <= GOOD.span
