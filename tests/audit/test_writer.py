@@ -9,7 +9,7 @@ import pytest
 from portside.audit import chain
 from portside.audit.base import AuditUnavailable, Stored
 from portside.audit.tail import RETRY_S
-from portside.audit.writer import BUSY, Writer
+from portside.audit.writer import IDLE_TURNS, Receipt, Writer
 from portside.clock import ManualClock
 from tests.audit.kept import SIGNER, MemorySink, by_writer, call, check_rows, writer
 
@@ -38,36 +38,59 @@ async def test_appends_at_once_share_a_write_and_keep_their_order() -> None:
     assert sink.groups == [1, 400, 1]
 
 
-@pytest.mark.parametrize(
-    ("callers", "groups"),
-    [(BUSY, [1, BUSY, 1, BUSY, 1]), (BUSY + 1, [1, BUSY + 1, BUSY + 2, 1])],
-)
-async def test_a_busy_writer_waits_a_moment_for_those_it_has_just_answered(callers: int, groups: list[int]) -> None:
-    """Without the moment, whoever came during a write would get one alone, and all others the next."""
+class Gated(MemorySink):
+    """Keeps what comes after the start entry once the gate is open."""
 
-    class Slow(MemorySink):
-        gate = asyncio.Event()
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.is_asked = asyncio.Event()
 
-        async def append(self, rows: Sequence[Stored]) -> None:
-            if self.rows:
-                await self.gate.wait()
-            await super().append(rows)
+    async def append(self, rows: Sequence[Stored]) -> None:
+        if self.rows:
+            self.is_asked.set()
+            await self.gate.wait()
+        await super().append(rows)
 
-    async def twice() -> None:
+
+@pytest.mark.parametrize(("apart", "groups"), [(IDLE_TURNS - 1, [1, 4, 1]), (2 * IDLE_TURNS + 4, [1, 1, 1, 1, 1, 1])])
+async def test_a_write_waits_for_calls_that_are_about_to_come_and_for_no_others(apart: int, groups: list[int]) -> None:
+    async def after(turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
         await one.append(call())
-        await one.append(call())
 
-    sink = Slow()
+    sink = MemorySink()
     async with writer(sink, ManualClock()) as one:
-        tasks = [asyncio.create_task(twice()) for _ in range(callers)]
-        await asyncio.sleep(0)  # they have asked, and the first write is under way
-        await asyncio.sleep(0)
-        later = asyncio.create_task(one.append(call()))
+        await asyncio.gather(*(after(index * apart) for index in range(4)))
+    assert sink.groups == groups
+
+
+async def test_calls_that_never_cease_to_come_hold_up_nobody() -> None:
+    sink = MemorySink()
+    async with writer(sink, ManualClock()) as one:
+        first = asyncio.create_task(one.append(call("first")))
+        others: list[asyncio.Task[Receipt]] = []
+        while not first.done():
+            others.append(asyncio.create_task(one.append(call())))
+            await asyncio.sleep(0)
+        await asyncio.gather(*others)
+    assert sink.groups[1] > 1
+
+
+async def test_what_came_during_the_last_write_is_written_before_the_log_is_closed() -> None:
+    sink = Gated()
+    async with writer(sink, ManualClock()) as one:
+        written = asyncio.create_task(one.append(call("awaited")))
+        await sink.is_asked.wait()
+        put = one.put(call("put"))
+        closing = asyncio.create_task(one.close())
         await asyncio.sleep(0)
         sink.gate.set()
-        await asyncio.gather(*tasks)
-        await later
-    assert sink.groups == groups
+        await asyncio.gather(written, put, closing)
+    assert len(sink.rows) == 4
+    assert states(sink.rows[-1:]) == ["stop"]
+    assert check_rows(sink.rows).is_sound
 
 
 async def test_what_nobody_waits_for_shares_the_write_of_what_somebody_does() -> None:

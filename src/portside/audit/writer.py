@@ -20,8 +20,10 @@ from portside.clock import Clock
 GROUP: Final = 500
 """Most entries that share one write: encoding them holds up the event loop for a few milliseconds at most."""
 
-BUSY: Final = 2
-GATHER_S: Final = 0.001
+GATHER_S: Final = 0.002
+IDLE_TURNS: Final = 3
+"""A write waits while the event loop brings more to put on record, GATHER_S at most; a request takes a few turns."""
+
 LAZY_S: Final = 0.02
 """How long an event that nobody waits for may wait for one that somebody does: they then share a write."""
 
@@ -81,7 +83,7 @@ class Writer:
         self._known: dict[str, Last] = {}
         self._waiting: list[_Waiting] = []
         self._writing: Sequence[_Waiting] = ()
-        self._is_urgent = False
+        self._urgent = 0
         self._lazy: asyncio.TimerHandle | None = None
         self._late: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
@@ -127,7 +129,7 @@ class Writer:
         still be found on record, but must not be counted on.
         """
         done = self._add(event)
-        self._is_urgent = True
+        self._urgent += 1
         if self._flushing is None:
             self._begin()
         if self._late is None:
@@ -161,7 +163,6 @@ class Writer:
             self._lazy.cancel()
             self._lazy = None
         if self._flushing is None and self._waiting:
-            self._is_urgent = True
             self._flushing = asyncio.create_task(self._flush())
 
     def _look_later(self) -> None:
@@ -197,9 +198,10 @@ class Writer:
         if not self._is_open:
             return
         self._is_open = False
-        self._begin()
-        if self._flushing is not None:
-            await asyncio.wait([self._flushing])
+        while self._waiting or self._flushing is not None:
+            self._begin()
+            if self._flushing is not None:
+                await asyncio.wait([self._flushing])
         if self._late is not None:
             self._late.cancel()
         try:
@@ -223,22 +225,29 @@ class Writer:
                 _log.error("audit.checkpoint_failed", writer=self.name, error=str(error))
 
     async def _flush(self) -> None:
-        busy = 0
+        is_left = True
         try:
-            while self._is_urgent and self._waiting:
-                if busy > BUSY:
-                    # Many ask: waiting a moment lets more of them share what a write costs.
-                    await asyncio.sleep(GATHER_S)
+            while self._urgent or is_left:
+                await self._gather()
                 async with self._lock:
-                    busy = len(self._waiting)
+                    self._urgent = 0
                     self._writing, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
-                    self._is_urgent = bool(self._waiting)
+                    is_left = bool(self._waiting)
                     await self._keep(self._writing)
                     self._writing = ()
         finally:
             self._flushing = None
         if self._waiting:
             self._lazy = asyncio.get_running_loop().call_later(LAZY_S, self._begin)
+
+    async def _gather(self) -> None:
+        """Let more calls share what a write costs, as long as they keep coming; never when nothing else is to do."""
+        loop = asyncio.get_running_loop()
+        until, idle = loop.time() + GATHER_S, 0
+        while idle < IDLE_TURNS and len(self._waiting) < GROUP and loop.time() < until:
+            came = self._urgent
+            await asyncio.sleep(0)
+            idle = idle + 1 if self._urgent == came else 0
 
     async def _keep(self, group: Sequence[_Waiting]) -> None:
         try:
