@@ -16,6 +16,11 @@ front that says that nobody answers; not at all; with anything else."""
 UNKNOWN: Final = -31009
 PAUSE_S: Final = 0.1
 PATIENCE_S: Final = 30.0
+"""How long one answer is waited for."""
+
+GIVE_UP_S: Final = 180.0
+"""How long a call with a key is asked for again: where every replica is killed each other second, 30 s do not do."""
+
 _BEFORE: Final = frozenset({-31003, -31004, -31006, -31010})
 """What a call is refused with before it is made: not ready, busy, too many, state away."""
 
@@ -46,9 +51,9 @@ async def make(way: Connections, made: Made) -> None:
         made.sent += 1
         got = await way.ask(_request(made), timeout_s=PATIENCE_S) or Answer()
         made.end, made.why = _judged(made, got)
-        made.log.append(f"{loop.time() - began:.2f} {made.end} {made.why[40:200]}")
+        made.log.append(f"{loop.time() - began:.2f} {made.end} {made.why[:200]}")
         is_over = made.end not in ("broken", "refused") or not made.is_keyed
-        if is_over or loop.time() > began + PATIENCE_S:
+        if is_over or loop.time() > began + GIVE_UP_S:
             break
         after = got.headers.get("retry-after", "")
         await asyncio.sleep(float(after) if after.isdecimal() else PAUSE_S)
@@ -80,7 +85,8 @@ def _judged(made: Made, got: Answer) -> tuple[End, str]:
         return ("broken" if is_front else "wrong"), f"HTTP {got.status}: {told or got.body[:200]}"
     if not told:
         is_broken = not got.is_complete or got.status in (0, 502, 503, 504)
-        return ("broken" if is_broken else "wrong"), f"HTTP {got.status}, {len(got.events)} events, complete"
+        cut = "" if got.is_complete else " cut off"
+        return ("broken" if is_broken else "wrong"), f"HTTP {got.status}, {len(got.events)} events{cut}"
     return _answered(made, told[0])
 
 
