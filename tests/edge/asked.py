@@ -47,6 +47,7 @@ def request(
         "client": None if client is None else (client, 50000),
         "server": ("127.0.0.1", 8000),
         "portside.headers": dict(headers),
+        "portside.fields": [],
         "portside.record": Record(client=client or ""),
         **(also or {}),
     }
@@ -66,8 +67,9 @@ class Answer:
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Every header of the response, in order."""
-        return list(self.sent[0]["headers"])
+        """Every header of the response, in order, and what the outermost layer was told to add, where it has not."""
+        given = list(self.sent[0]["headers"])
+        return [*given, *(pair for pair in self.scope["portside.fields"] if pair not in given)]
 
     @property
     def body(self) -> bytes:

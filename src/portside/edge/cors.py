@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from portside.edge.asgi import ASGIApp, Headers, Message, Receive, Scope, Send
+from portside.edge.asgi import ASGIApp, Headers, Receive, Scope, Send
 
 METHODS: Final = b"GET, POST, DELETE"
 REQUEST_HEADERS: Final = (
@@ -37,16 +37,9 @@ class Cors:
         if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
             return self._preflight(headers, allowed, send)
 
-        exposed = (b"access-control-expose-headers", EXPOSED)
-        # For the outermost layer: the page may read also how its request failed.
-        scope["portside.cors"] = [*allowed, exposed]
-
-        async def exposing(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *allowed, exposed]
-            await send(message)
-
-        return self._app(scope, receive, exposing)
+        # On every answer: the page may read also how its request failed.
+        scope["portside.fields"] += [*allowed, (b"access-control-expose-headers", EXPOSED)]
+        return self._app(scope, receive, send)
 
     async def _preflight(self, headers: dict[bytes, bytes], allowed: Headers, send: Send) -> None:
         wanted = headers.get(b"access-control-request-headers", b"").decode("latin-1").lower().split(",")

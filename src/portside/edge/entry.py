@@ -57,6 +57,8 @@ class Entry:
         headers = scope["headers"] = list(scope["headers"])
         # One look-up table for everybody; where a name is repeated, edge/headers.py sees to it.
         scope["portside.headers"] = dict(headers)
+        # What layers further in say on every answer, whoever gives it: said here, it costs them no wrapper each.
+        scope["portside.fields"] = []
         response = _Response(record, scope, send, self._emit)
         try:
             await self._app(scope, receive, response.send)
@@ -79,7 +81,6 @@ class Entry:
             return
         body = msgspec.json.encode({"error": {"status": status, "message": message, "request_id": record.request_id}})
         head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
-        head += scope.get("portside.cors", ())
         await response.send({"type": "http.response.start", "status": status, "headers": head})
         await response.send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
@@ -121,7 +122,7 @@ class _Response:
             self._emit(self._record)
 
     def _dress(self, message: Message) -> None:
-        given = message.get("headers", ())
+        given = [*message.get("headers", ()), *self._scope["portside.fields"]]
         ours = [*_ADDED, (b"x-request-id", self._record.request_id.encode())]
         if self._scope["scheme"] == "https":
             ours.append(STRICT_TRANSPORT)

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from portside.clock import Clock
-from portside.edge.asgi import ASGIApp, Message, Receive, Scope, Send
+from portside.edge.asgi import ASGIApp, Receive, Scope, Send
 from portside.observe.record import Record
 from portside.state.base import Counters, Limit, Verdict
 from portside.wire.excess import seconds_of, too_many
@@ -44,17 +44,11 @@ class RateLimit:
         # For whoever finds that one request holds several.
         scope["portside.limit"] = limit
         verdict = await self._counters.hit((limit,))
-        told = [(b"ratelimit-policy", self._policy), (b"ratelimit", state_of(verdict))]
-        if not verdict.is_allowed:
-            await refuse_rate(scope, send, verdict, told)
-            return
-
-        async def telling(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *told]
-            await send(message)
-
-        await self._app(scope, receive, telling)
+        scope["portside.fields"] += ((b"ratelimit-policy", self._policy), (b"ratelimit", state_of(verdict)))
+        if verdict.is_allowed:
+            await self._app(scope, receive, send)
+        else:
+            await refuse_rate(scope, send, verdict)
 
 
 class Failures:
