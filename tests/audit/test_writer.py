@@ -5,11 +5,12 @@ import itertools
 from collections.abc import Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from portside.audit import chain
 from portside.audit.base import AuditUnavailable, Stored
 from portside.audit.tail import RETRY_S
-from portside.audit.writer import IDLE_TURNS, Receipt, Writer
+from portside.audit.writer import IDLE_TURNS, LAZY_S, Receipt, Writer
 from portside.clock import ManualClock
 from tests.audit.kept import SIGNER, MemorySink, by_writer, call, check_rows, writer
 
@@ -83,11 +84,11 @@ async def test_what_came_during_the_last_write_is_written_before_the_log_is_clos
     async with writer(sink, ManualClock()) as one:
         written = asyncio.create_task(one.append(call("awaited")))
         await sink.is_asked.wait()
-        put = one.put(call("put"))
+        one.put(call("put"))
         closing = asyncio.create_task(one.close())
         await asyncio.sleep(0)
         sink.gate.set()
-        await asyncio.gather(written, put, closing)
+        await asyncio.gather(written, closing)
     assert len(sink.rows) == 4
     assert states(sink.rows[-1:]) == ["stop"]
     assert check_rows(sink.rows).is_sound
@@ -96,13 +97,29 @@ async def test_what_came_during_the_last_write_is_written_before_the_log_is_clos
 async def test_what_nobody_waits_for_shares_the_write_of_what_somebody_does() -> None:
     sink = MemorySink()
     async with writer(sink, ManualClock()) as one:
-        put = [one.put(call(f"t{index}")) for index in range(3)]
+        for index in range(3):
+            one.put(call(f"t{index}"))
         await one.append(call("awaited"))
-        assert [future.done() for future in put] == [True] * 3
-        alone = one.put(call("alone"))
+        assert sink.groups == [1, 4]
+        one.put(call("alone"))
         async with asyncio.timeout(5):
-            await alone
+            while len(sink.groups) < 3:
+                await asyncio.sleep(LAZY_S)
     assert sink.groups == [1, 4, 1, 1]
+
+
+async def test_the_log_says_how_many_could_not_be_put_on_record_that_nobody_waited_for() -> None:
+    sink = MemorySink()
+    async with writer(sink, ManualClock()) as one:
+        sink.failing = "the disk is full"
+        with capture_logs() as logged:
+            for _ in range(3):
+                one.put(call())
+            with pytest.raises(AuditUnavailable, match="the disk is full"):
+                await one.append(call())
+        sink.failing = None
+    (told,) = [line for line in logged if line["event"] == "audit.not_recorded"]
+    assert (told["events"], told["error"]) == (3, "the disk is full")
 
 
 async def test_what_nobody_waits_for_is_written_before_the_log_is_closed() -> None:

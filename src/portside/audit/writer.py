@@ -42,10 +42,12 @@ class Receipt(NamedTuple):
 
 
 class _Waiting(NamedTuple):
+    """An event that is not yet on record; `done` is None where nobody waits for it to be."""
+
     event: bytes
     time_us: int
     since: float
-    done: asyncio.Future[Receipt]
+    done: asyncio.Future[Receipt] | None
 
 
 class Writer:
@@ -128,7 +130,8 @@ class Writer:
         AuditUnavailable where the sink fails, does not answer in time, or the writer is closed; the event may then
         still be found on record, but must not be counted on.
         """
-        done = self._add(event)
+        done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._add(event, done)
         self._urgent += 1
         if self._flushing is None:
             self._begin()
@@ -136,26 +139,22 @@ class Writer:
             self._look_later()
         return await done
 
-    def put(self, event: Event) -> asyncio.Future[Receipt]:
-        """Begin to put an event on record, and return what ends once it is. For those who need not wait.
+    def put(self, event: Event) -> None:
+        """Begin to put an event on record, for those who need not wait; where that fails later, the log says so.
 
         It is written with the next that somebody waits for, within LAZY_S at the latest. Raises AuditUnavailable where
-        the writer is closed, or too much waits already; the future may raise it too.
+        the writer is closed, or too much waits already.
         """
-        done = self._add(event)
+        self._add(event, None)
         if self._flushing is None and self._lazy is None:
             self._lazy = asyncio.get_running_loop().call_later(LAZY_S, self._begin)
-        return done
 
-    def _add(self, event: Event) -> asyncio.Future[Receipt]:
+    def _add(self, event: Event, done: asyncio.Future[Receipt] | None) -> None:
         if not self._is_open:
             raise AuditUnavailable(f"audit writer {self.name} is closed; expected an open one")
         if len(self._waiting) >= MAX_WAITING:
             raise AuditUnavailable(f"{MAX_WAITING} events wait to be put on record; expected the sink to keep up")
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Receipt] = loop.create_future()
-        self._waiting.append(_Waiting(encode(event), self._now_us(), loop.time(), done))
-        return done
+        self._waiting.append(_Waiting(encode(event), self._now_us(), asyncio.get_running_loop().time(), done))
 
     def _begin(self) -> None:
         """Begin to write what waits."""
@@ -173,10 +172,10 @@ class Writer:
         """Tell those who have waited for too long; look again while somebody waits."""
         self._late = None
         now = asyncio.get_running_loop().time()
-        for waiting in (*self._writing, *self._waiting):
-            if now - waiting.since >= self._timeout_s and not waiting.done.done():
+        for _, _, since, done in (*self._writing, *self._waiting):
+            if done is not None and now - since >= self._timeout_s and not done.done():
                 text = f"the audit sink has not answered within {self._timeout_s:g} s"
-                waiting.done.set_exception(AuditUnavailable(text))
+                done.set_exception(AuditUnavailable(text))
         if self._writing or self._waiting:
             self._look_later()
 
@@ -255,11 +254,13 @@ class Writer:
             receipts = await self._kept(group)
         except Exception as error:  # whatever it is, those who wait must hear of it
             for waiting in group:
-                if not waiting.done.done():
+                if waiting.done is not None and not waiting.done.done():
                     waiting.done.set_exception(error)
+            if unheard := sum(waiting.done is None for waiting in group):
+                _log.error("audit.not_recorded", writer=self.name, events=unheard, error=str(error))
             return
         for waiting, receipt in zip(group, receipts, strict=True):
-            if not waiting.done.done():
+            if waiting.done is not None and not waiting.done.done():
                 waiting.done.set_result(receipt)
 
     async def _kept(self, group: Sequence[_Waiting]) -> list[Receipt]:

@@ -1,13 +1,12 @@
 """Calls on record: that one is let through, before it is, and what became of every request."""
 
-import asyncio
 import logging
 from typing import Any, Final, cast
 
 from portside.audit.arguments import ArgumentPolicy
 from portside.audit.base import AuditUnavailable
 from portside.audit.event import of_request, of_start
-from portside.audit.writer import Receipt, Writer
+from portside.audit.writer import Writer
 from portside.gateway.http import Incoming
 from portside.observe.record import Record
 from portside.wire import refusal
@@ -55,11 +54,6 @@ class Recorder:
         if not is_mcp and record.status not in TURNED_AWAY:
             return
         try:
-            self._writer.put(of_request(record)).add_done_callback(_heard)
+            self._writer.put(of_request(record))
         except AuditUnavailable as error:
             _log.error("audit.not_recorded: %s", error.message)
-
-
-def _heard(done: "asyncio.Future[Receipt]") -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        _log.error("audit.not_recorded: %s", error)
