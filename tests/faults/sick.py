@@ -16,11 +16,11 @@ from anyio.from_thread import start_blocking_portal
 from tests.faults.asker import NORMAL_S, Asker, Told
 from tests.faults.modes import Mode, Pass
 from tests.faults.patience import SLACK
-from tests.faults.redis import Redis
 from tests.faults.replicas import Cluster, replicas
 from tests.faults.wire import Connections
 from tests.journeys.raw import get
 from tests.protected.made import Deployment
+from tests.redis_servers import RedisServer
 
 COUNT: Final = 3
 LIMIT: Final = 9
@@ -117,7 +117,7 @@ def under(cluster: Cluster, mode: Mode, *indices: int) -> Generator[None]:
             way.set(Pass())
 
 
-def store(cluster: Cluster) -> Redis:
+def store(cluster: Cluster) -> RedisServer:
     """Return the cluster's Redis."""
     if cluster.redis is None:
         raise AssertionError("this cluster has no Redis of its own")
@@ -214,12 +214,14 @@ async def shown(users: Users, at: int) -> tuple[str, dict[str, float]]:
     return str(json.loads(told.raw)["status"]), {name: float(value) for name, value in pairs}
 
 
-async def await_shown(users: Users, at: int, status: str, within_s: float = 4.0) -> dict[str, float]:
-    """Wait until `/health` says a status, which is up to a second old; return the metrics."""
+async def await_shown(
+    users: Users, at: int, status: str, *, within_s: float = 4.0, **gauges: float
+) -> dict[str, float]:
+    """Wait until `/health`, which is up to a second old, says a status, and gauges are as given; return the metrics."""
     async with asyncio.timeout(within_s):
         while True:
             said, metrics = await shown(users, at)
-            if said == status:
+            if said == status and gauges.items() <= metrics.items():
                 return metrics
             await asyncio.sleep(0.05)  # another process: there is nothing to wait on but its answer
 

@@ -8,9 +8,10 @@ import pytest
 
 from tests.faults.patience import SLACK
 from tests.faults.replicas import Cluster
-from tests.faults.sentinels import Sentinels, sentinels
 from tests.faults.sick import COUNT, await_shown, everything, recovered, settled, sick_cluster, users
 from tests.protected.made import Deployment
+from tests.redis_servers import PASSWORD
+from tests.sentinels import Sentinels, sentinels
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(120)]
 
@@ -25,7 +26,8 @@ def watched() -> Generator[Sentinels]:
 
 @pytest.fixture
 def ran(watched: Sentinels, tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Cluster, Deployment]]:
-    with sick_cluster(tmp_path_factory.mktemp("failover"), watched.url) as started:
+    url = watched.url.replace("://", f"://:{PASSWORD}@")
+    with sick_cluster(tmp_path_factory.mktemp("failover"), url) as started:
         yield started
 
 
@@ -44,6 +46,5 @@ async def test_sessions_go_on_after_a_failover_and_until_then_everybody_is_told_
         await following
         await recovered(asking, sessions, FAILED_OVER_S)
         for at in range(COUNT):
-            metrics = await await_shown(asking, at, "healthy")
-            assert metrics["mcp_state_up"] == 1
+            await await_shown(asking, at, "healthy", mcp_state_up=1)
         assert ran[0].effects.twice("effect") == []
