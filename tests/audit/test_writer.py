@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from portside.audit import chain
 from portside.audit.base import AuditUnavailable, Stored
 from portside.audit.tail import RETRY_S
-from portside.audit.writer import IDLE_TURNS, LAZY_S, Receipt, Writer
+from portside.audit.writer import LAZY_S, Writer
 from portside.clock import ManualClock
 from tests.audit.kept import SIGNER, MemorySink, by_writer, call, check_rows, writer
 
@@ -54,29 +54,16 @@ class Gated(MemorySink):
         await super().append(rows)
 
 
-@pytest.mark.parametrize(("apart", "groups"), [(IDLE_TURNS - 1, [1, 4, 1]), (2 * IDLE_TURNS + 4, [1, 1, 1, 1, 1, 1])])
-async def test_a_write_waits_for_calls_that_are_about_to_come_and_for_no_others(apart: int, groups: list[int]) -> None:
-    async def after(turns: int) -> None:
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        await one.append(call())
-
-    sink = MemorySink()
-    async with writer(sink, ManualClock()) as one:
-        await asyncio.gather(*(after(index * apart) for index in range(4)))
-    assert sink.groups == groups
-
-
-async def test_calls_that_never_cease_to_come_hold_up_nobody() -> None:
-    sink = MemorySink()
+async def test_whoever_comes_during_a_write_shares_the_next_one() -> None:
+    sink = Gated()
     async with writer(sink, ManualClock()) as one:
         first = asyncio.create_task(one.append(call("first")))
-        others: list[asyncio.Task[Receipt]] = []
-        while not first.done():
-            others.append(asyncio.create_task(one.append(call())))
-            await asyncio.sleep(0)
-        await asyncio.gather(*others)
-    assert sink.groups[1] > 1
+        await sink.is_asked.wait()
+        others = [asyncio.create_task(one.append(call(f"t{index}"))) for index in range(20)]
+        await asyncio.sleep(0)
+        sink.gate.set()
+        await asyncio.gather(first, *others)
+    assert sink.groups == [1, 1, 20, 1]
 
 
 async def test_what_came_during_the_last_write_is_written_before_the_log_is_closed() -> None:

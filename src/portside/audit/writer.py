@@ -20,10 +20,6 @@ from portside.clock import Clock
 GROUP: Final = 500
 """Most entries that share one write: encoding them holds up the event loop for a few milliseconds at most."""
 
-GATHER_S: Final = 0.002
-IDLE_TURNS: Final = 3
-"""A write waits while the event loop brings more to put on record, GATHER_S at most; a request takes a few turns."""
-
 LAZY_S: Final = 0.02
 """How long an event that nobody waits for may wait for one that somebody does: they then share a write."""
 
@@ -85,7 +81,7 @@ class Writer:
         self._known: dict[str, Last] = {}
         self._waiting: list[_Waiting] = []
         self._writing: Sequence[_Waiting] = ()
-        self._urgent = 0
+        self._is_urgent = False
         self._lazy: asyncio.TimerHandle | None = None
         self._late: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
@@ -132,7 +128,7 @@ class Writer:
         """
         done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._add(event, done)
-        self._urgent += 1
+        self._is_urgent = True
         if self._flushing is None:
             self._begin()
         if self._late is None:
@@ -226,10 +222,10 @@ class Writer:
     async def _flush(self) -> None:
         is_left = True
         try:
-            while self._urgent or is_left:
-                await self._gather()
+            # Who comes during a write shares the next one: the more ask, the more share, and nobody waits for a timer.
+            while self._is_urgent or is_left:
                 async with self._lock:
-                    self._urgent = 0
+                    self._is_urgent = False
                     self._writing, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
                     is_left = bool(self._waiting)
                     await self._keep(self._writing)
@@ -238,15 +234,6 @@ class Writer:
             self._flushing = None
         if self._waiting:
             self._lazy = asyncio.get_running_loop().call_later(LAZY_S, self._begin)
-
-    async def _gather(self) -> None:
-        """Let more calls share what a write costs, as long as they keep coming; never when nothing else is to do."""
-        loop = asyncio.get_running_loop()
-        until, idle = loop.time() + GATHER_S, 0
-        while idle < IDLE_TURNS and len(self._waiting) < GROUP and loop.time() < until:
-            came = self._urgent
-            await asyncio.sleep(0)
-            idle = idle + 1 if self._urgent == came else 0
 
     async def _keep(self, group: Sequence[_Waiting]) -> None:
         try:
