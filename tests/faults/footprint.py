@@ -4,9 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
-
-_SETTLED_S: Final = 3.0
 
 
 @dataclass

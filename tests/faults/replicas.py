@@ -14,8 +14,8 @@ from tests.faults.effects import Effects
 from tests.faults.fronts import Before, Kinds, front
 from tests.faults.patience import SLACK
 from tests.faults.proxy import FaultProxy, fault_proxy
-from tests.faults.redis import PASSWORD, Redis, redis
 from tests.faults.replica import Replica
+from tests.redis_servers import PASSWORD, RedisServer, redis_server
 
 SERVER: Final = "tests/faults/server.py"
 CHILD: Final = f"stdio:{sys.executable} -m tests.faults.server"
@@ -32,7 +32,7 @@ class Cluster:
     """
 
     replicas: Sequence[Replica]
-    redis: Redis | None
+    redis: RedisServer | None
     ways: Sequence[FaultProxy]
     effects: Effects
     front: Before | None = None
@@ -99,7 +99,7 @@ async def replicas(
     count: int = 3,
     *,
     server: str = SERVER,
-    store: Redis | None = None,
+    store: RedisServer | None = None,
     has_redis: bool = True,
     has_ways: bool = False,
     proxy: Kinds | None = None,
@@ -117,7 +117,7 @@ async def replicas(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="portside-replicas-")))
         if store is None and has_redis:
-            store = stack.enter_context(redis())
+            store = stack.enter_context(redis_server())
         ways = [stack.enter_context(fault_proxy(store.port)) for _ in range(count)] if store and has_ways else []
         effects = Effects(folder / "effects")
         shared = {
@@ -142,7 +142,7 @@ async def replicas(
         yield Cluster(made, store, ways, effects, before, shared)
 
 
-def _way(store: Redis | None, port: int | None) -> Mapping[str, str]:
+def _way(store: RedisServer | None, port: int | None) -> Mapping[str, str]:
     """Return the settings that lead to Redis; the password apart from the URL, as deployments keep it."""
     if store is None:
         return {}

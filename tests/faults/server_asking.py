@@ -5,8 +5,10 @@ from typing import Annotated, Any, Final
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, Resolve
 from mcp_types import ElicitRequest, ElicitRequestFormParams, InputRequiredResult, ToolAnnotations
 
+from tests.faults import runs
 from tests.faults.effects import record
-from tests.faults.server import Word, server
+from tests.faults.runs import Word
+from tests.faults.server import server
 
 __all__ = ["server"]
 
@@ -17,19 +19,21 @@ def ask_for_word(id: str) -> Elicit[Word]:
     return Elicit(f"a word for {id}?", Word)
 
 
+def said(answer: ElicitationResult[Word]) -> str:
+    return answer.data.word if isinstance(answer, AcceptedElicitation) else answer.action
+
+
 @server.tool(annotations=AGAIN)
 async def ask_inside(id: str, ctx: Context[Any, Any]) -> str:
     """Ask in the middle of the call, as servers did before 2026-07-28: the call waits on its replica."""
     answer = await ctx.elicit(f"a word for {id}?", Word)
-    record("ask_inside", id)
-    return f"{id} {answer.data.word}" if isinstance(answer, AcceptedElicitation) else f"{id} {answer.action}"
+    return runs.told("ask_inside", id, said(answer))
 
 
 @server.tool(annotations=AGAIN)
 async def ask_resolved(id: str, answer: Annotated[ElicitationResult[Word], Resolve(ask_for_word)]) -> str:
     """Ask before the call, by the SDK's resolver: nothing waits, the state says all."""
-    record("ask_resolved", id)
-    return f"{id} {answer.data.word}" if isinstance(answer, AcceptedElicitation) else f"{id} {answer.action}"
+    return runs.told("ask_resolved", id, said(answer))
 
 
 @server.tool(annotations=AGAIN)

@@ -11,7 +11,7 @@ from portside.state.base import Limit
 from portside.state.connect import State, redis_state
 from portside.wire.session import SessionRecord
 from tests.faults.patience import SLACK
-from tests.faults.redis import PASSWORD
+from tests.redis_servers import PASSWORD
 
 SECRETS: Final = (b"k" * 32,)
 NOTICED_S: Final = 1.0 * SLACK

@@ -19,10 +19,10 @@ from portside.secret import Secret
 from portside.state.base import StoredEvent, Streams
 from portside.state.connect import State, redis_state
 from tests.faults.killing import Kills, Life, Runs, at, killing, times
-from tests.faults.redis import PASSWORD
 from tests.faults.replicas import Cluster, replicas
 from tests.faults.streaming import Client, Heard, Tool
 from tests.faults.wire import Connections
+from tests.redis_servers import PASSWORD
 
 KILLS: Final = int(os.environ.get("SOAK_KILLS", "6"))
 CLIENTS: Final = 12

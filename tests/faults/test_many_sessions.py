@@ -9,18 +9,18 @@ import os
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, cast
 
 import pytest
 
 from tests.faults.calls import initialize, initialized, of_session
 from tests.faults.footprint import Footprint
 from tests.faults.load import load
-from tests.faults.redis import Redis
 from tests.faults.replicas import Cluster, replicas
 from tests.faults.report import Plan
 from tests.faults.wire import Answer, Connections
 from tests.journeys.raw import get
+from tests.redis_servers import RedisServer
 
 SESSIONS: Final = int(os.environ.get("SOAK_SESSIONS", "400"))
 SECONDS: Final = float(os.environ.get("SOAK_SECONDS", "10"))
@@ -198,22 +198,23 @@ class Clients:
 
 
 @asynccontextmanager
-async def one(**environment: str) -> AsyncGenerator[tuple[Cluster, Redis, Footprint]]:
+async def one(**environment: str) -> AsyncGenerator[tuple[Cluster, RedisServer, Footprint]]:
     """Run one replica over Redis, and watch its memory."""
     async with replicas(1, environment={**PATIENT, **environment}) as cluster:
         assert cluster.redis is not None
         yield cluster, cluster.redis, Footprint(cluster.replicas[0].process.pid)
 
 
-def known(store: Redis) -> int:
+def known(store: RedisServer) -> int:
     """Return how many sessions the store knows."""
-    return int(store.ask("ZCARD", "{portside}:sessions"))
+    return cast("int", store.ask("ZCARD", "{portside}:sessions"))
 
 
-def stored(store: Redis) -> int:
+def stored(store: RedisServer) -> int:
     """Return how many bytes Redis uses."""
-    lines = dict(line.strip().split(":", 1) for line in store.ask("INFO", "memory").splitlines() if ":" in line)
-    return int(lines["used_memory"])
+    told = cast("bytes", store.ask("INFO", "memory"))
+    lines = dict(line.split(b":", 1) for line in told.splitlines() if b":" in line)
+    return int(lines[b"used_memory"])
 
 
 async def until(is_so: Callable[[], bool], within_s: float = 15) -> None:

@@ -16,11 +16,11 @@ from portside.gateway.letters import PURPOSE
 from portside.seal import Box
 from portside.state.redis.sessions import hashed
 from tests.faults.asker import Asker, Told
-from tests.faults.redis import PASSWORD
 from tests.faults.replicas import Cluster
 from tests.faults.sick import COUNT, Users, recovered, settled, sick_cluster, store, users
 from tests.protected.made import Deployment, call
-from tests.redis_servers import Reply, ask
+from tests.redis_servers import PASSWORD
+from tests.resp import Reply
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(120)]
 
@@ -53,8 +53,7 @@ async def asking(ran: Ran, request: pytest.FixtureRequest) -> AsyncGenerator[Use
 
 async def do(cluster: Cluster, *words: str | bytes | int) -> Reply:
     """Have Redis do something, as an attacker who has its password."""
-    (reply,) = await ask(store(cluster).port, [words], password=PASSWORD)
-    return reply
+    return await store(cluster).command(*words)
 
 
 def flat(reply: Reply) -> bytes:

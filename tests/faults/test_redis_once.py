@@ -17,8 +17,8 @@ from portside.state.base import Limit
 from portside.state.connect import State
 from tests.faults.modes import CutAfter, Delay, Pass, Towards
 from tests.faults.proxy import FaultProxy, fault_proxy
-from tests.faults.redis import Redis, redis
 from tests.faults.shapes import Verb, session, state_by, usable
+from tests.redis_servers import RedisServer, redis_server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(3600)]
 
@@ -30,13 +30,13 @@ TO_CLIENT: Final[tuple[Towards, ...]] = ("client", "client", "client")
 
 
 @pytest.fixture(scope="module")
-def store() -> Generator[Redis]:
-    with redis() as server:
+def store() -> Generator[RedisServer]:
+    with redis_server() as server:
         yield server
 
 
 @pytest.fixture
-def way(store: Redis) -> Generator[FaultProxy]:
+def way(store: RedisServer) -> Generator[FaultProxy]:
     """A way to the store, which is empty."""
     store.empty()
     with fault_proxy(store.port) as proxy:

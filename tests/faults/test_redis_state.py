@@ -15,9 +15,9 @@ from portside.state.connect import State
 from tests.faults.modes import BlackHole, CutAfter, Delay, Hold, Mode, Refuse, Reset, Throttle
 from tests.faults.partition import partition
 from tests.faults.proxy import FaultProxy, fault_proxy
-from tests.faults.redis import Redis, redis
-from tests.faults.sentinels import Sentinels, sentinels
 from tests.faults.shapes import FAILED_OVER_S, NOTICED_S, granted, refused, session, state_at, state_by, usable
+from tests.redis_servers import RedisServer, redis_server
+from tests.sentinels import Sentinels, sentinels
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(3600)]
 
@@ -34,13 +34,13 @@ NETWORK: Final[dict[str, Mode]] = {
 
 
 @pytest.fixture(scope="module")
-def store() -> Generator[Redis]:
-    with redis() as server:
+def store() -> Generator[RedisServer]:
+    with redis_server() as server:
         yield server
 
 
 @pytest.fixture
-def way(store: Redis) -> Generator[FaultProxy]:
+def way(store: RedisServer) -> Generator[FaultProxy]:
     """A way to the store, which is empty."""
     store.empty()
     with fault_proxy(store.port) as proxy:
@@ -71,14 +71,14 @@ async def test_dropped_packets_are_told_by_every_verb_in_time_and_over_in_time(w
 
 
 @contextmanager
-def killed(server: Redis) -> Generator[None]:
+def killed(server: RedisServer) -> Generator[None]:
     server.kill()
     yield
     server.start()
 
 
 @contextmanager
-def stopped(server: Redis) -> Generator[None]:
+def stopped(server: RedisServer) -> Generator[None]:
     server.pause()
     try:
         yield
@@ -88,9 +88,9 @@ def stopped(server: Redis) -> Generator[None]:
 
 @pytest.mark.parametrize("fault", [killed, stopped])
 async def test_a_server_that_is_gone_or_silent_is_told_by_every_verb(
-    fault: Callable[[Redis], AbstractContextManager[None]],
+    fault: Callable[[RedisServer], AbstractContextManager[None]],
 ) -> None:
-    with redis() as server:
+    with redis_server() as server:
         async with state_by(server.port) as state:
             with fault(server):
                 await refused(state)
@@ -136,7 +136,7 @@ async def test_whoever_waits_on_a_dead_connection_is_told_when_the_store_is_back
         assert {type(one) for one in said} <= {StateUnavailable}
 
 
-async def test_an_emptied_store_is_noticed_by_whoever_had_something_there(way: FaultProxy, store: Redis) -> None:
+async def test_an_emptied_store_is_noticed_by_whoever_had_something_there(way: FaultProxy, store: RedisServer) -> None:
     async with state_by(way.port) as state:
         token = await state.leases.acquire("job", "h", ttl_ms=60_000)
         begun = await state.ledger.begin("key", "digest", "h", ttl_ms=60_000)
@@ -158,7 +158,7 @@ async def test_an_emptied_store_is_noticed_by_whoever_had_something_there(way: F
 
 
 async def test_a_store_set_back_gives_nobody_a_token_that_somebody_had() -> None:
-    with redis() as server:
+    with redis_server() as server:
         async with state_by(server.port) as state:
             tokens = [await taken_anew(state, "a")]
             epoch = 1

@@ -54,5 +54,5 @@ async def test_each_replica_has_its_own_way_to_redis() -> None:
     async with replicas(2, has_ways=True) as cluster:
         assert cluster.redis is not None
         with cluster.ways[0].under(Refuse()):
-            assert cluster.redis.ask("PING") == "PONG"
+            assert cluster.redis.ask("PING") == b"PONG"
         assert len({way.port for way in cluster.ways}) == 2

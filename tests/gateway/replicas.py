@@ -1,4 +1,4 @@
-"""Several replicas in one process: each a gateway of its own, all on one shared state."""
+"""Several replicas in one process, all on one shared state, and what their listeners hear."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -7,15 +7,12 @@ from typing import Any
 
 from portside.auth.scopes import Policy
 from portside.clock import SystemClock
-from portside.gateway import foreign
-from portside.gateway.endpoint import Gateway
-from portside.gateway.listeners import Listeners
-from portside.gateway.options import Options
+from portside.gateway.guard import Guard
 from portside.hosting.base import Host
 from portside.state.base import News
 from portside.state.connect import State, memory_state
 from portside.wire.translate import members
-from tests.gateway.wired import Response, Wired
+from tests.gateway.wired import Response, Wired, fronted
 
 SECRETS = (b"s" * 32,)
 
@@ -32,23 +29,10 @@ async def replica(
     host: Host, state: State, name: str, *, policy: Policy | None = None, news: News | None = None
 ) -> AsyncGenerator[Wired]:
     """Yield clients of one replica in front of a host that has not started; `news` in place of that of the state."""
-    clock, options = SystemClock(), Options()
-    listeners = Listeners(news or state.news, name, SECRETS, policy, clock)
-    await host.start()
-    link = await host.open(None, listeners.channel)
-    front, link = foreign.guarded(host, link, SECRETS, clock, options.suspended_call_s, name, listeners.hooks)
-    front, link = listeners.around(front, link)
-    gateway = Gateway(front, link, state, options, clock, secrets=SECRETS, holder=name)
-    await gateway.presence.open()
-    await listeners.open()
-    clients = Wired(gateway)
-    try:
+    state = replace(state, news=news) if news is not None else state
+    guard = Guard(policy) if policy is not None else None
+    async with fronted(host, state=state, secrets=SECRETS, server_id=name, guard=guard) as clients:
         yield clients
-    finally:
-        await gateway.end_streams()
-        await listeners.close()
-        await gateway.close()
-        await host.close()
 
 
 async def listening(clients: Wired, wanted: dict[str, Any], *, id: int | str = 7, **more: Any) -> Response:

@@ -116,8 +116,8 @@ class Behind:
 async def test_what_a_replica_said_last_is_heard_though_it_has_gone() -> None:
     async with replicas(build(), build()) as (first, second):
         client = second.adopt(await first.clients.session())
-        relay = second.gateway.relay
-        relay._mailbox = Behind(relay._mailbox, second.gateway.presence.holder)
+        mail = second.gateway.relay._mail
+        mail._mailbox = Behind(mail._mailbox, second.gateway.presence.holder)
         # Read on the way as it was.
         assert text((await client.call("echo", {"text": "a"}, id=1).until_over()).json) == "a"
         first.gateway.leave(LONG_S)

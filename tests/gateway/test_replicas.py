@@ -7,9 +7,9 @@ import pytest
 from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import ToolAnnotations
 
+from portside.gateway.forwarded import COME_BACK_MS
 from portside.gateway.http import Incoming
 from portside.gateway.options import Options
-from portside.gateway.relay import COME_BACK_MS
 from portside.observe.record import Record
 from portside.wire import refusal
 from tests.gateway.servers import Gate, Name, build
@@ -139,7 +139,7 @@ async def test_a_lost_replicas_session_goes_on_at_the_next_one() -> None:
 async def test_a_call_that_a_lost_replica_never_read_is_made_by_the_next_one() -> None:
     async with replicas(build(), build()) as (first, second):
         client = await first.clients.session()
-        first.gateway.relay._reading.cancel()
+        first.gateway.relay._mail._reading.cancel()
         first.wire.is_cut = True
         answer = await second.adopt(client).call("echo", {"text": "hi"}).until_over()
         assert text(answer.json) == "hi"

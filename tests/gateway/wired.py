@@ -10,6 +10,7 @@ from mcp.server.mcpserver import MCPServer
 
 from portside.clock import Clock, SystemClock
 from portside.gateway.endpoint import Gateway
+from portside.gateway.guard import Guard
 from portside.gateway.http import Headers, Incoming
 from portside.gateway.options import Options
 from portside.hosting.base import Host
@@ -223,6 +224,7 @@ async def fronted(
     state: State | None = None,
     secrets: Sequence[bytes] = (),
     server_id: str = "",
+    guard: Guard | None = None,
 ) -> AsyncGenerator[Wired]:
     """Yield clients of a gateway in front of a host that has not started; on `state`, where that is given."""
     clock = clock or SystemClock()
@@ -232,7 +234,9 @@ async def fronted(
                 memory_state(clock, Bounds(max_events=100, max_event_bytes=1_000_000))
             )
         await host.start()
-        gateway = await Gateway.open(host, state, options or Options(), clock, secrets=secrets, server_id=server_id)
+        gateway = await Gateway.open(
+            host, state, options or Options(), clock, secrets=secrets, guard=guard, server_id=server_id
+        )
         clients = Wired(gateway)
         try:
             yield clients

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from portside.errors import StartFailed
-from portside.observe import log
+from portside.observe import log, log_file
 from portside.observe.record import LOG_FIELDS, Record
 
 
@@ -248,7 +248,7 @@ def test_files_hold_everything_and_the_errors(stderr: Capture, tmp_path: Path) -
 def test_a_file_rotates_and_at_most_three_are_kept(
     stderr: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "FILE_LIMIT_BYTES", 500)
+    monkeypatch.setattr(log_file, "FILE_LIMIT_BYTES", 500)
     log.configure("info", "json", log_dir=tmp_path)
     for _ in range(30):
         log.request_sink(Record(status=200))
@@ -268,7 +268,7 @@ def test_a_full_disk_is_told_once_and_stops_nothing(
 
     # when
     with monkeypatch.context() as patched:
-        patched.setattr(log._File, "_write", full)  # pyright: ignore[reportPrivateUsage]
+        patched.setattr(log_file.File, "_write", full)
         for _ in range(5):
             log.request_sink(Record(status=200))
             logging.getLogger("a").info("still here")

@@ -8,7 +8,8 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as families
 
-from portside.observe.metrics import MAX_NAME, MAX_ROUTES, MAX_TOOLS, Metrics
+from portside.observe.metrics import MAX_ROUTES, MAX_TOOLS, Metrics
+from portside.observe.named import MAX_NAME
 from portside.observe.record import Outcome, Record
 
 

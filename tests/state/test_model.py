@@ -21,12 +21,13 @@ SECRETS: Final = (b"k" * 32,)
 BOUNDS: Final = Bounds(max_events=6, max_event_bytes=40)
 LONG: Final = 60_000
 
+APPENDING: Final = ["append", "append", "append", "note", "last", "former", "former"]
+ACTIONS: Final = [*APPENDING, "after", "unanswered", "drop", "claim", "claim", "remove"]
+
 StreamStep = tuple[str, str, str, bytes, int]
 stream_steps = st.lists(
     st.tuples(
-        st.sampled_from(
-            ["append", "append", "append", "note", "last", "after", "unanswered", "drop", "claim", "remove"]
-        ),
+        st.sampled_from(ACTIONS),
         st.sampled_from(["a", "b"]),
         st.sampled_from(["0", "1", "2"]),
         st.binary(max_size=12),
@@ -49,6 +50,34 @@ relaxed = hypothesis_settings(
 )
 
 
+class Epochs:
+    """The epochs that one implementation has given out for each session: they differ, each is known by its place."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._given: dict[str, list[int]] = {}
+
+    def last(self, session: str) -> int:
+        return self._given[session][-1]
+
+    def any(self, session: str, number: int) -> int:
+        """Return a former epoch of the session, its last one, or one that was never given out."""
+        given = self._given[session]
+        return [*given, given[-1] + 1][number % (len(given) + 1)]
+
+    async def create(self, session: str) -> None:
+        record = SessionRecord(session, "2025-11-25", {}, None, 1.0)
+        self._given[session] = [await self.state.sessions.create(record, "r0")]
+
+    async def claim(self, session: str, number: int) -> bool:
+        known = self.any(session, number) if number % 3 == 0 else self.last(session)
+        epoch = await self.state.sessions.claim(session, f"r{number}", epoch=known)
+        if epoch is not None:
+            assert epoch > max(self._given[session])
+            self._given[session].append(epoch)
+        return epoch is not None
+
+
 @relaxed
 @given(steps=stream_steps)
 async def test_streams_on_redis_do_what_those_in_memory_do(redis: RedisServer, steps: list[StreamStep]) -> None:
@@ -57,18 +86,19 @@ async def test_streams_on_redis_do_what_those_in_memory_do(redis: RedisServer, s
         memory_state(ManualClock(), BOUNDS) as model,
         redis_state(redis.url, redis.password, SECRETS, bounds=BOUNDS) as state,
     ):
-        for id in ("a", "b"):
-            record = SessionRecord(id, "2025-11-25", {}, None, 1.0)
-            assert await state.sessions.create(record, "r0") == await model.sessions.create(record, "r0")
+        real, modelled = Epochs(state), Epochs(model)
+        for session in ("a", "b"):
+            await real.create(session)
+            await modelled.create(session)
         for step in steps:
-            assert await stream_step(state, step) == await stream_step(model, step), step
+            assert await stream_step(real, step) == await stream_step(modelled, step), step
 
 
-async def stream_step(state: State, step: StreamStep) -> object:
+async def stream_step(epochs: Epochs, step: StreamStep) -> object:
     action, session, stream, data, number = step
-    streams = state.streams
-    if action in ("append", "note", "last"):
-        epoch = 1 + number % 3 * 10**15  # a later epoch is higher, and no more is said of it
+    streams = epochs.state.streams
+    if action in APPENDING:
+        epoch = epochs.any(session, number) if action == "former" else epochs.last(session)
         call = data if action == "note" else None
         try:
             return await streams.append(session, stream, data, epoch=epoch, call=call, is_last=action == "last")
@@ -81,8 +111,8 @@ async def stream_step(state: State, step: StreamStep) -> object:
     if action == "drop":
         return await streams.drop(session)
     if action == "claim":
-        return await state.sessions.claim(session, f"r{number}", epoch=1 + number % 3 * 10**15) is not None
-    return await state.sessions.remove(session) if number == 0 else None
+        return await epochs.claim(session, number)
+    return await epochs.state.sessions.remove(session) if number == 0 else None
 
 
 @relaxed

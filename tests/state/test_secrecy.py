@@ -11,7 +11,8 @@ from portside.seal import Box
 from portside.state.base import Limit, life
 from portside.state.connect import State, redis_state
 from portside.wire.session import SessionRecord
-from tests.redis_servers import RedisServer, Reply
+from tests.redis_servers import RedisServer
+from tests.resp import Reply
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 
 from portside.errors import StateUnavailable
 from portside.state.connect import State, redis_state
-from tests.redis_servers import Sentinels, sentinels
+from tests.sentinels import NAME, Sentinels, sentinels
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +18,7 @@ SECRETS: Final = (b"k" * 32,)
 
 @pytest.fixture
 def running() -> Generator[Sentinels]:
-    with sentinels() as servers:
+    with sentinels(down_after_ms=500) as servers:
         yield servers
 
 
@@ -53,14 +53,14 @@ async def test_the_successor_of_a_master_is_followed(running: Sentinels, fault: 
 
 
 async def test_a_silent_sentinel_does_not_keep_us_from_the_master(running: Sentinels) -> None:
-    running.pause_one()
+    running.watching[0].pause()
     async with redis_state(running.url, running.master.password, SECRETS) as state:
         with anyio.fail_after(1):
             await state.ping()
 
 
 async def test_a_name_that_no_sentinel_knows_is_unavailable(running: Sentinels) -> None:
-    url = running.url.replace(f"/{Sentinels.NAME}?", "/unknown?")
+    url = running.url.replace(f"/{NAME}?", "/unknown?")
     async with redis_state(url, running.master.password, SECRETS) as state:
         with anyio.fail_after(1), pytest.raises(StateUnavailable, match="'unknown'"):
             await state.ping()

@@ -9,6 +9,20 @@ from portside.deploy.discover import Discovered
 DOMAIN: Final = "mcp.example.com"
 """Stands where nobody said a domain; `deploy check` warns of it."""
 
+_RESOURCES: Final = (
+    "# Of one replica: thousandths of a CPU, MiB.",
+    "[deploy.resources]",
+    "cpu_request_m = 250",
+    "cpu_limit_m = 500",
+    "memory_request_mib = 256",
+    "memory_limit_mib = 512",
+    "",
+    "# Where the platform scales by itself:",
+    "# [deploy.scaling]",
+    "# minimum = 2",
+    "# maximum = 10",
+)
+
 
 def portside_toml(found: Discovered, *, domain: str | None = None, image: str | None = None) -> str:
     """Return the description of a project, every choice with what else there is."""
@@ -38,6 +52,21 @@ def _lines(found: Discovered, domain: str, image: str) -> Iterator[str]:
     yield "# The one description of this deployment: how it is served, and where it runs. It holds no secret."
     yield "# All settings: `portside settings document`; what is wrong: `portside deploy check`."
     yield ""
+    yield from _serve(found, domain)
+    yield ""
+    yield from _deploy(found, domain, image)
+    yield ""
+    yield "# Variables of the server that everybody may see."
+    yield "[deploy.env]"
+    yield from (f'# {name} = ""' for name in found.variables)
+    yield ""
+    yield "[deploy.build]"
+    yield from _build(found)
+    yield ""
+    yield from _RESOURCES
+
+
+def _serve(found: Discovered, domain: str) -> Iterator[str]:
     yield "[serve]"
     if found.target is None:
         yield "# server.py:name, package.module:name, stdio:COMMAND … or https://…"
@@ -46,7 +75,9 @@ def _lines(found: Discovered, domain: str, image: str) -> Iterator[str]:
         yield f"target = {_quoted(found.target)}"
     yield from (f"# target = {_quoted(other)}" for other in found.others)
     yield f"public_url = {_quoted(f'https://{domain}')}"
-    yield ""
+
+
+def _deploy(found: Discovered, domain: str, image: str) -> Iterator[str]:
     yield "[deploy]"
     yield f"name = {_quoted(found.name)}"
     yield "# With a registry in front where other machines must find it; `latest` is refused."
@@ -64,25 +95,6 @@ def _lines(found: Discovered, domain: str, image: str) -> Iterator[str]:
     yield "# unless auth.issuers or auth.api_keys say otherwise."
     yield 'secrets = ["ENCRYPTION_KEY", "JWT_SECRET"]'
     yield f"server_secrets = {_list(found.secrets)}"
-    yield ""
-    yield "# Variables of the server that everybody may see."
-    yield "[deploy.env]"
-    yield from (f'# {name} = ""' for name in found.variables)
-    yield ""
-    yield "[deploy.build]"
-    yield from _build(found)
-    yield ""
-    yield "# Of one replica: thousandths of a CPU, MiB."
-    yield "[deploy.resources]"
-    yield "cpu_request_m = 250"
-    yield "cpu_limit_m = 500"
-    yield "memory_request_mib = 256"
-    yield "memory_limit_mib = 512"
-    yield ""
-    yield "# Where the platform scales by itself:"
-    yield "# [deploy.scaling]"
-    yield "# minimum = 2"
-    yield "# maximum = 10"
 
 
 def _build(found: Discovered) -> Iterator[str]:

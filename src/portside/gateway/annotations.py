@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -13,6 +13,9 @@ from portside.hosting.translated.listed import SILENT
 from portside.wire import classify, idempotency, message, revisions, translate_legacy
 from portside.wire.message import Message
 from portside.wire.translate import members
+
+MayRerun = Callable[[Message, Call], Awaitable[bool]]
+"""Says whether a request may be run a second time: it only reads, or doing it twice is doing it once."""
 
 KEPT_S: Final = 5.0
 """How long a list is believed; it is asked for only where a call was interrupted, which is rare."""

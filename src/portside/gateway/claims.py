@@ -7,6 +7,7 @@ from typing import Final
 
 from portside.errors import StateUnavailable
 from portside.gateway import outcome
+from portside.gateway.annotations import MayRerun
 from portside.hosting.base import Call
 from portside.state.base import Entry, Ledger
 from portside.wire.message import Message
@@ -36,7 +37,7 @@ class Claims:
         owner: str,
         *,
         lives: Callable[[str], Awaitable[bool]],
-        may_rerun: Callable[[Message, Call], Awaitable[bool]],
+        may_rerun: MayRerun,
         ttl_ms: int,
         max_bytes: int,
     ) -> None:

@@ -1,21 +1,20 @@
-"""`/mcp`: from ASGI to the gateway and back, and the choice between the two eras."""
+"""`/mcp`: the MCP endpoint of one hosted server, all its parts opened and closed together."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from functools import lru_cache
+from collections.abc import Awaitable, Coroutine, Sequence
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any
 
 from portside.clock import Clock
 from portside.gateway import foreign
 from portside.gateway.annotations import Annotations
 from portside.gateway.answer import WATCH_AFTER_S
+from portside.gateway.asgi import AsgiOut, Receive, Scope, Send, incoming_of
 from portside.gateway.call import Calls
-from portside.gateway.exchange import PURPOSE, Exchanges
+from portside.gateway.exchange import PURPOSE, Exchanges, Owner
 from portside.gateway.filtered import FilteredHost, FilteredLink
 from portside.gateway.guard import Guard
-from portside.gateway.http import Headers, Incoming, Outgoing, accepts, refuse, reply
+from portside.gateway.http import Incoming, Outgoing
 from portside.gateway.keyed import Count
 from portside.gateway.listeners import Listeners
 from portside.gateway.once import Once
@@ -23,49 +22,21 @@ from portside.gateway.options import Options
 from portside.gateway.owners import Owners
 from portside.gateway.presence import Presence
 from portside.gateway.relay import Relay
+from portside.gateway.router import Router
 from portside.gateway.seal import Seal
 from portside.gateway.sessions import LegacySessions
 from portside.gateway.tally import Tally
 from portside.gateway.tasks import TaskLink, Tasks, are_ours
 from portside.gateway.ticker import Ticker
 from portside.hosting.base import Host, Link
-from portside.hosting.large import LargeWork
 from portside.state.base import Ledger
 from portside.state.connect import State
-from portside.wire import classify, headers, idempotency, message, methods, refusal, revisions, strict
+from portside.wire import methods
 from portside.wire.message import Message
-from portside.wire.refusal import Refusal
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-ALLOW: Final = (b"allow", b"GET, POST, DELETE")
-
-_log = logging.getLogger("portside.gateway")
-
-
-class AsgiOut:
-    """`Outgoing` on an ASGI server."""
-
-    __slots__ = ("_receive", "_send")
-
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive = receive
-        self._send = send
-
-    async def start(self, status: int, headers: Headers) -> None:
-        await self._send({"type": "http.response.start", "status": status, "headers": list(headers)})
-
-    async def write(self, body: bytes, *, more: bool) -> None:
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
-
-    async def gone(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
 
 
 class Gateway:
-    """The MCP endpoint of one hosted server, an ASGI application."""
+    """The MCP endpoint of one hosted server, an ASGI application. Made by `open`."""
 
     def __init__(
         self,
@@ -75,16 +46,15 @@ class Gateway:
         options: Options,
         clock: Clock,
         *,
-        secrets: Sequence[bytes] = (),
-        guard: Guard | None = None,
-        holder: str = "",
-        tasks: Tasks | None = None,
-        listeners: Listeners | None = None,
-        ledger: Ledger | None = None,
-        count: Count = lambda _: None,
-        tally: Tally | None = None,
+        secrets: Sequence[bytes],
+        guard: Guard | None,
+        holder: str,
+        tasks: Tasks | None,
+        listeners: Listeners,
+        ledger: Ledger,
+        count: Count,
+        tally: Tally,
     ) -> None:
-        tally = tally or Tally()
         ticker = Ticker(WATCH_AFTER_S)
         self.presence = Presence(state.leases, holder, clock, is_shared=state.is_shared, apart=state.apart)
         self.relay: Relay | None = None
@@ -94,7 +64,7 @@ class Gateway:
             )
         may_rerun = Annotations(link, clock).may_rerun
         self.once = Once(
-            ledger or state.ledger,
+            ledger,
             holder,
             lives=self.presence.lives,
             may_rerun=may_rerun,
@@ -104,27 +74,18 @@ class Gateway:
             count=count,
         )
         host, link = self.once.host(host), self.once.link(link)
-        calls = Calls(link, options, Seal(PURPOSE, secrets), ticker, holder)
-        minted_by = foreign.minter(secrets)
-
-        async def owner(asked: Message) -> str | None:
-            minted = minted_by(asked)
-            return minted if minted is not None or tasks is None else await tasks.owner(asked)
-
         self.exchanges = Exchanges(
-            calls,
+            Calls(link, options, Seal(PURPOSE, secrets), ticker, holder),
             presence=self.presence,
             relay=self.relay,
             may_rerun=may_rerun,
-            owner=owner if state.is_shared else None,
+            owner=_owner(secrets, tasks) if state.is_shared else None,
         )
         owners = Owners(state.sessions, self.presence, are_shared=state.is_shared)
         self.legacy = LegacySessions(
             host, owners, state.streams, self.relay, options, clock, ticker, may_rerun=may_rerun, tally=tally
         )
-        # None where there is nothing to ask: then no request pays for it.
-        self._guard = None if guard is None or guard.is_idle else guard
-        self._parsing = LargeWork()
+        self._router = Router(self.legacy, self.exchanges, guard)
         self._listeners = listeners
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -172,9 +133,9 @@ class Gateway:
             holder=holder,
             tasks=tasks,
             listeners=listeners,
-            ledger=ledger,
+            ledger=ledger or state.ledger,
             count=count,
-            tally=tally,
+            tally=tally or Tally(),
         )
         await gateway.presence.open()
         if gateway.relay is not None:
@@ -183,96 +144,18 @@ class Gateway:
         gateway._sweeper = asyncio.create_task(gateway.legacy.sweep(), name="session-sweep")
         return gateway
 
-    def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
-        raw: Headers = scope["headers"]
-        incoming = Incoming(
-            method=scope["method"],
-            headers=scope.get("portside.headers") or dict(raw),
-            raw_headers=raw,
-            body=scope.get("portside.body", b""),
-            record=scope["portside.record"],
-            client=scope.get("client"),
-            scheme=scope.get("scheme", "http"),
-            path=scope["path"],
-            principal=scope.get("portside.principal"),
-            identity=scope.get("portside.identity"),
-            limit=scope.get("portside.limit"),
-        )
-        release = scope.get("portside.release")
-        if release is not None:
-            incoming.release = release
-        return self.answer(incoming, AsgiOut(receive, send))
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self._router.answer(incoming_of(scope), AsgiOut(receive, send))
 
-    async def answer(self, incoming: Incoming, out: Outgoing) -> None:
+    def answer(self, incoming: Incoming, out: Outgoing) -> Coroutine[Any, Any, None]:
         """Answer one HTTP request to the endpoint."""
-        guard = self._guard
-        try:
-            await self._dispatch(incoming, out, guard)
-        except Refusal as refused:
-            await refuse(out, incoming.record, refused)
-        finally:
-            if incoming.held and guard is not None:
-                guard.release(incoming)
+        return self._router.answer(incoming, out)
 
     async def _answer_relayed(self, incoming: Incoming, out: Outgoing) -> None:
-        """Answer a request that another replica has admitted, counted and put on record."""
-        try:
-            await self._dispatch(incoming, out, None)
-        except Refusal as refused:
-            await refuse(out, incoming.record, refused)
+        await self._router.answer_relayed(incoming, out)
 
     async def _give_up(self, session: str) -> bool:
         return await self.legacy.give_up(session)
-
-    async def _dispatch(self, incoming: Incoming, out: Outgoing, guard: Guard | None) -> None:
-        if incoming.method == "POST":
-            await self._post(incoming, out, guard)
-        elif incoming.method in ("GET", "DELETE"):
-            if guard is not None:
-                guard.check_stream(incoming)
-            await self._stream_or_end(incoming, out)
-        else:
-            incoming.record.outcome = "refused"
-            await reply(out, 405, headers=[ALLOW])
-
-    async def _post(self, incoming: Incoming, out: Outgoing, guard: Guard | None) -> None:
-        _check_content(incoming)
-        body = incoming.body
-        sent = message.parse(body) if len(body) <= strict.LARGE else await self._parsing.run(message.parse, body)
-        idempotency.check(sent, incoming.headers)
-        record = incoming.record
-        if isinstance(sent, tuple):
-            record.era, record.rpc_method = "legacy", "batch"
-            if guard is not None:
-                await guard.count_batch(len(sent), incoming)
-                for one in sent:
-                    await guard.admit(one, incoming)
-            await self.legacy.post_batch(incoming, out, sent)
-            return
-        if sent.kind != "response":
-            record.rpc_method = methods.label(sent.method)
-            record.name = _name(sent)
-        if guard is not None:
-            await guard.admit(sent, incoming)
-        if not classify.is_modern(sent, incoming.headers):
-            record.era = "legacy"
-            await self.legacy.post(incoming, out, sent)
-        elif sent.kind == "notification":
-            # The modern core defines none that a server would act on; a client cancels by leaving.
-            record.era = "modern"
-            classify.modern_notification(sent, incoming.headers)
-            await reply(out, 202)
-        else:
-            record.era = "modern"
-            await self.exchanges.serve(incoming, out, sent)
-
-    def _stream_or_end(self, incoming: Incoming, out: Outgoing) -> Awaitable[None]:
-        version = incoming.headers.get(headers.VERSION)
-        if version is not None and version.decode("latin-1") in revisions.MODERN:
-            incoming.record.era, incoming.record.outcome = "modern", "refused"
-            return reply(out, 405, headers=[(b"allow", b"POST")])
-        incoming.record.era = "legacy"
-        return self.legacy.get(incoming, out) if incoming.method == "GET" else self.legacy.delete(incoming, out)
 
     # -- for whoever runs the process -----------------------------------------------------------
 
@@ -289,7 +172,7 @@ class Gateway:
     def open_streams(self) -> int:
         """How many streams stay open without a call: subscriptions and standalone streams."""
         listening = sum(1 for one in self.exchanges.calls.running if one.asked.method == methods.LISTEN)
-        return listening + sum(session.open_streams for session in self.legacy.live.values())
+        return listening + sum(session.channels.open_streams for session in self.legacy.live.values())
 
     def leave(self, drain_s: float) -> None:
         """Begin to let other replicas go on with the legacy sessions that they ask for: we end in `drain_s`."""
@@ -312,8 +195,7 @@ class Gateway:
     async def close(self) -> None:
         """Cancel what still runs and end every session."""
         await self.once.close()
-        if self._listeners is not None:
-            await self._listeners.close()
+        await self._listeners.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         self.exchanges.cancel_suspended()
@@ -325,21 +207,12 @@ class Gateway:
         await self.presence.close()
 
 
-@lru_cache(maxsize=256)
-def _is_json(content_type: bytes) -> bool:
-    return content_type.partition(b";")[0].strip().lower() == b"application/json"
+def _owner(secrets: Sequence[bytes], tasks: Tasks | None) -> Owner:
+    """Return what says whose a request is: of the replica whose own server asked, or began the task it is about."""
+    minted_by = foreign.minter(secrets)
 
+    async def owner(asked: Message) -> str | None:
+        minted = minted_by(asked)
+        return minted if minted is not None or tasks is None else await tasks.owner(asked)
 
-def _check_content(incoming: Incoming) -> None:
-    if not _is_json(incoming.headers.get(b"content-type", b"")):
-        raise Refusal(refusal.INVALID_REQUEST, "the body must be application/json", status=415)
-    if not (accepts(incoming, b"application/json") or accepts(incoming, b"text/event-stream")):
-        raise Refusal(
-            refusal.INVALID_REQUEST, "accept application/json and text/event-stream, as MCP clients must", status=406
-        )
-
-
-def _name(sent: Message) -> str | None:
-    parameter = methods.NAME_PARAMETER.get(sent.method)
-    value = sent.params.get(parameter) if parameter is not None and sent.params else None
-    return value if isinstance(value, str) else None
+    return owner

@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 from portside.errors import StateUnavailable
+from portside.gateway.annotations import MayRerun
 from portside.gateway.call import Calls, RunningCall, digest
 from portside.gateway.http import Incoming, Outgoing, accepts
 from portside.gateway.plain import PlainCall
 from portside.gateway.presence import Presence
 from portside.gateway.questions import carried
 from portside.gateway.relay import Relay, ReplicaLost
-from portside.gateway.session import MayRerun
 from portside.hosting.base import Call
 from portside.wire import classify, message, methods, refusal, sse
 from portside.wire.message import Id, Message

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 from portside.errors import HostBusy, HostGone, StateUnavailable
+from portside.gateway.answering import Moved
+from portside.gateway.continued import continue_calls
 from portside.gateway.http import Incoming, Outgoing
 from portside.gateway.living import Living
 from portside.gateway.options import Options
 from portside.gateway.owners import AWAY, Owners
-from portside.gateway.relay import Moved, Relay, ReplicaLost
+from portside.gateway.relay import Relay, ReplicaLost
 from portside.gateway.session import Session
 from portside.gateway.takeover import repeat_handshake
 from portside.gateway.tally import Tally
@@ -197,7 +199,7 @@ class Homes:
         if not is_open:
             return None
         self._living.by_id[held.record.id] = session
-        session.continue_calls(unanswered, call)
+        continue_calls(session, unanswered, call)
         self._tally.taken_over()
         _log.info("session %s goes on here", session.hash)
         return session

@@ -10,7 +10,6 @@ import msgspec
 from portside.auth.principal import Principal
 from portside.observe.record import Record
 from portside.state.base import Limit
-from portside.wire.message import Id
 from portside.wire.refusal import Refusal
 
 JSON: Final = (b"content-type", b"application/json")
@@ -81,11 +80,11 @@ async def reply(out: Outgoing, status: int, body: bytes = b"", headers: Headers 
     await out.write(body, more=False)
 
 
-async def refuse(out: Outgoing, record: Record, refusal: Refusal, id: Id | None = None) -> None:
-    """Answer with a refusal's JSON-RPC error; `id` is null where none could be read (JSON-RPC 2.0 §5)."""
+async def refuse(out: Outgoing, record: Record, refusal: Refusal) -> None:
+    """Answer with a refusal's JSON-RPC error; its id is null where none could be read (JSON-RPC 2.0 §5)."""
     record.outcome, record.error_code, record.error = "refused", refusal.code, refusal.message
     error: dict[str, object] = {"code": refusal.code, "message": refusal.message}
     if refusal.data is not None:
         error["data"] = refusal.data
-    body = msgspec.json.encode({"jsonrpc": "2.0", "id": id if id is not None else refusal.id, "error": error})
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": refusal.id, "error": error})
     await reply(out, refusal.status, body, [(name.encode(), value.encode()) for name, value in refusal.headers.items()])

@@ -7,10 +7,11 @@ from typing import Final
 
 from portside.clock import Clock
 from portside.errors import StateUnavailable
+from portside.gateway.annotations import MayRerun
 from portside.gateway.options import Options
 from portside.gateway.owners import Owners
 from portside.gateway.ownership import Ownership
-from portside.gateway.session import MayRerun, Session
+from portside.gateway.session import Session
 from portside.gateway.tally import Tally
 from portside.gateway.ticker import Ticker
 from portside.state.base import Streams
@@ -162,7 +163,7 @@ class Living:
     def hint_and_end_streams(self) -> None:
         """Close every standalone stream with a hint when to reconnect: this process is about to go."""
         for session in list(self.by_id.values()):
-            session.hint_and_end_streams()
+            session.channels.hint()
 
     async def close(self) -> None:
         """End every session here; where state is shared, others go on with them. Returns once all is freed."""

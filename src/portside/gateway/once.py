@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from portside.gateway.annotations import MayRerun
 from portside.gateway.call import digest
 from portside.gateway.claims import Claims
 from portside.gateway.keyed import Count, KeyedCall, reused
@@ -41,7 +42,7 @@ class Once:
         owner: str,
         *,
         lives: Callable[[str], Awaitable[bool]],
-        may_rerun: Callable[[Message, Call], Awaitable[bool]],
+        may_rerun: MayRerun,
         call_timeout_s: float = 300.0,
         ttl_ms: int = TTL_MS,
         max_bytes: int = MAX_BYTES,

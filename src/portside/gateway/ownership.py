@@ -1,6 +1,12 @@
 """Whose a session is, as far as this replica knows."""
 
+import hashlib
 from collections.abc import Callable
+
+
+def hashed(session_id: str) -> str:
+    """Return what logs and metrics may know of a session id."""
+    return hashlib.sha256(session_id.encode()).hexdigest()[:12]
 
 
 class Ownership:

@@ -1,29 +1,29 @@
 """The handshake era over HTTP: POST, GET and DELETE with `Mcp-Session-Id`."""
 
 import asyncio
-import secrets
-from typing import Any, cast
 
 from portside.clock import Clock
-from portside.errors import HostGone, StateUnavailable
+from portside.errors import StateUnavailable
 from portside.gateway import http
+from portside.gateway.annotations import MayRerun
 from portside.gateway.backs import CallBack
 from portside.gateway.channel import LegacyAnswer
-from portside.gateway.homes import Homes, call_of, unavailable
+from portside.gateway.homes import Homes, call_of
 from portside.gateway.http import Incoming, Outgoing, reply
 from portside.gateway.living import Living
+from portside.gateway.opening import Opening
 from portside.gateway.options import Options
 from portside.gateway.owners import Owners
 from portside.gateway.relay import Relay
-from portside.gateway.session import MayRerun, Session
+from portside.gateway.session import Session
 from portside.gateway.tally import Tally
 from portside.gateway.ticker import Ticker
-from portside.hosting.base import Call, Host, Link
+from portside.gateway.unanswered import note
+from portside.hosting.base import Call, Host
 from portside.state.base import Streams
 from portside.wire import classify, headers, message, refusal, revisions, sse
 from portside.wire.message import Message
 from portside.wire.refusal import Refusal
-from portside.wire.session import SessionRecord, settled
 
 
 class LegacySessions:
@@ -43,6 +43,7 @@ class LegacySessions:
     ) -> None:
         self._living = Living(owners, events, options, clock, ticker, may_rerun, tally)
         self._homes = Homes(self._living, owners, host, events, relay, options, ticker, tally)
+        self._opening = Opening(host, owners, self._living, options, clock)
         self._host = host
         self._owners = owners
         self._options = options
@@ -61,7 +62,7 @@ class LegacySessions:
         """Take one message of the handshake era. Raises Refusal."""
         classify.legacy_revision(sent, incoming.headers)
         if sent.kind == "request" and sent.method == "initialize":
-            await self._initialize(incoming, out, sent)
+            await self._opening.open(incoming, out, sent)
             return
         session = self._homes.here(incoming)
         if session is not None and not self._homes.is_leaving:
@@ -120,7 +121,7 @@ class LegacySessions:
         ids = [one.id for one in asked]
         if len(set(ids)) != len(ids) or any(id_ in session.calls for id_ in ids if id_ is not None):
             raise Refusal(refusal.INVALID_REQUEST, "a request id of this batch is used twice or still running")
-        channel = session.open_channel()
+        channel = session.channels.open()
         answer = LegacyAnswer(
             incoming,
             out,
@@ -128,7 +129,7 @@ class LegacySessions:
             ticker=self._ticker,
             channel=channel,
             is_primed=False,
-            note=(lambda: session.note(asked, call)) if self._owners.are_shared else None,
+            note=(lambda: note(asked, call, self._may_rerun)) if self._owners.are_shared else None,
         )
         back = CallBack(session, answer)
         try:
@@ -143,70 +144,13 @@ class LegacySessions:
                 await reply(out, 200, b"[" + b",".join(one.encode() for one in given) + b"]")
         finally:
             answer.release()
-            await session.close_channel(channel)
+            await session.channels.close(channel)
 
     async def _take(self, session: Session, sent: Message, call: Call) -> None:
         if sent.kind == "response":
-            session.take_response(sent)
+            session.client.take(sent)
         else:
             await session.take_notification(sent, call)
-
-    async def _initialize(self, incoming: Incoming, out: Outgoing, asked: Message) -> None:
-        if len(self.live) >= self._options.max_sessions:
-            raise Refusal(
-                refusal.INTERNAL_ERROR,
-                "too many sessions are open",
-                status=503,
-                id=asked.id,
-                headers={"retry-after": "5"},
-            )
-        params = asked.params or {}
-        revision = revisions.negotiate(params.get("protocolVersion"))
-        record = SessionRecord(
-            id=secrets.token_hex(16),
-            revision=revision,
-            initialize=params,
-            principal=incoming.principal,
-            created=self._clock.now(),
-        )
-        # Stored once the handshake is settled: until then nobody else knows its id.
-        session = self._living.make(record, epoch=0)
-        try:
-            session.link = await self._host.open(record, session)
-        except HostGone as error:
-            raise unavailable(error, asked) from error
-        # Known before the handshake is over: a client that leaves meanwhile must not leave a link behind.
-        self.live[record.id] = session
-        incoming.record.session, incoming.record.revision = session.hash, revision
-        is_open = False
-        try:
-            answer = await self._handshake(session, asked, call_of(incoming, session.record))
-            if answer.result is not None:
-                session.record, result = settled(record, answer.result)
-                record = session.record
-                incoming.record.revision = record.revision
-                session.ownership.epoch = await self._owners.create(record)
-                is_open = True
-                await reply(
-                    out, 200, message.response(asked.id, result).encode(), [(headers.SESSION, record.id.encode())]
-                )
-            else:
-                error = cast("dict[str, Any]", answer.error)
-                raise Refusal(error["code"], error["message"], data=error.get("data"), status=200, id=asked.id)
-        finally:
-            if not is_open:
-                await self._living.end(session)
-
-    async def _handshake(self, session: Session, asked: Message, call: Call) -> Message:
-        """Return the server's answer to `initialize`. Raises Refusal where it is gone, or takes too long."""
-        try:
-            async with asyncio.timeout(self._options.call_timeout_s):
-                return await cast("Link", session.link).request(asked, session, call)
-        except HostGone as error:
-            raise unavailable(error, asked) from error
-        except TimeoutError:
-            text = f"the server did not answer initialize within {self._options.call_timeout_s:g} s"
-            raise Refusal(refusal.CALL_TIMED_OUT, text, status=504, id=asked.id) from None
 
     # -- GET and DELETE -------------------------------------------------------------------------
 

@@ -1,10 +1,13 @@
 """The calls that a stream has still to answer, as a note for the replica that may have to go on with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
+from portside.gateway.annotations import MayRerun
+from portside.hosting.base import Call
 from portside.wire import message
 from portside.wire.message import Message
 
@@ -44,6 +47,11 @@ class Unanswered:
         if read.v != 1:
             return None
         return cls(tuple((message.request(one.id, one.method, one.params), one.may_rerun) for one in read.calls))
+
+
+async def note(asked: Sequence[Message], call: Call, may_rerun: MayRerun) -> bytes:
+    """Return what another replica needs to know to go on with these requests."""
+    return Unanswered(tuple([(one, await may_rerun(one, call)) for one in asked])).encode()
 
 
 def _kept(asked: Message, may_rerun: bool) -> _Kept:

@@ -20,7 +20,7 @@ import structlog
 
 from portside.clock import Clock
 from portside.errors import StartFailed
-from portside.observe.log import timestamp
+from portside.observe.log_lines import timestamp
 
 Status = Literal["healthy", "warning", "unhealthy"]
 

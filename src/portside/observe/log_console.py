@@ -1,0 +1,59 @@
+"""The log on stderr."""
+
+import asyncio
+import logging
+from typing import Final, TextIO
+
+from portside.observe.log_lines import formatted
+
+GATHER_S: Final = 0.002
+"""How long the line of a request may wait for others: writing costs more than making it. A crash may lose those."""
+
+
+class Console(logging.StreamHandler[TextIO]):
+    """stderr, each event written at once. Lines of requests may wait for GATHER_S, so that many share a write."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._waiting: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record as one line."""
+        self.append(formatted(self, record))
+
+    def append(self, line: str) -> None:
+        """Write a line, and before it those that wait."""
+        self.acquire()
+        try:
+            self._waiting.append(line)
+            lines, self._waiting = "\n".join(self._waiting), []
+            self.stream.write(lines + "\n")
+            self.stream.flush()
+        except (OSError, ValueError):
+            # stderr is gone: there is nowhere left to say so, and requests must go on.
+            return
+        finally:
+            self.release()
+
+    def append_soon(self, line: str) -> None:
+        """Write a line within GATHER_S; at once where no event loop runs."""
+        self.acquire()
+        try:
+            self._waiting.append(line)
+            is_first = len(self._waiting) == 1
+        finally:
+            self.release()
+        if is_first:
+            try:
+                asyncio.get_running_loop().call_later(GATHER_S, self.flush)
+            except RuntimeError:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; all else has been written."""
+        self.acquire()
+        try:
+            if self._waiting:
+                self.append(self._waiting.pop())
+        finally:
+            self.release()
