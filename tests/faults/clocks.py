@@ -7,6 +7,13 @@ from typing import Final
 
 import pytest
 
+_OPTIONS: Final[Mapping[str, str]] = {
+    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    # A workaround for a C library before 2.25, with which every timed wait ends at once: threads would spin.
+    "FAKETIME_FORCE_MONOTONIC_FIX": "0",
+    # Files keep their times: else every module is compiled anew, and what that leaves behind fits nobody.
+    "NO_FAKE_STAT": "1",
+}
 _LIBRARIES: Final = ("/usr/lib/*/faketime", "/usr/lib/faketime", "/usr/local/lib/faketime")
 
 
@@ -37,9 +44,7 @@ class Shifted:
             "LD_PRELOAD": str(self.library),
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
             "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            # Files keep their times: else every module is compiled anew, and what that leaves behind fits nobody.
-            "NO_FAKE_STAT": "1",
+            **_OPTIONS,
         }
 
 
@@ -48,12 +53,7 @@ def wrong_by(seconds: float) -> Mapping[str, str]:
 
     Much cheaper than a clock that changes. Skips the calling test where libfaketime is not installed.
     """
-    return {
-        "LD_PRELOAD": str(library()),
-        "FAKETIME": f"{seconds:+f}s",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "NO_FAKE_STAT": "1",
-    }
+    return {"LD_PRELOAD": str(library()), "FAKETIME": f"{seconds:+f}s", **_OPTIONS}
 
 
 def library() -> Path:
