@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from portside.clock import ManualClock
 from portside.errors import StartFailed
-from portside.observe import health
+from portside.observe import checks, health
 from portside.observe.health import Check, Finding, Health
 
 pytestmark = pytest.mark.anyio
@@ -165,7 +165,7 @@ async def test_a_stuck_thread_is_waited_for_again_never_doubled(module: ModuleTy
         release.wait(5)
 
     vars(module)["stuck"] = stuck
-    one = Health([health.custom(f"{MODULE}:stuck")], clock, limit_s=0.05)
+    one = Health([checks.custom(f"{MODULE}:stuck")], clock, limit_s=0.05)
     # when
     with capture_logs():
         for _ in range(4):
@@ -196,7 +196,7 @@ def _exit() -> None:
 )
 async def test_what_a_users_function_means(module: ModuleType, function: Callable[[], Any], status: str) -> None:
     vars(module)["check"] = function
-    assert (await look(health.custom(f"{MODULE}:check")))["status"] == status
+    assert (await look(checks.custom(f"{MODULE}:check")))["status"] == status
 
 
 async def test_details_of_a_users_function_are_shown_and_never_replace_its_status(module: ModuleType) -> None:
@@ -204,7 +204,7 @@ async def test_details_of_a_users_function_are_shown_and_never_replace_its_statu
         return {"queue": 3, "duration_ms": -1}
 
     vars(module)["check"] = check
-    found = await look(health.custom(f"{MODULE}:check"))
+    found = await look(checks.custom(f"{MODULE}:check"))
     assert (found["queue"], found["status"], found["duration_ms"]) == (3, "healthy", 0.0)
 
 
@@ -214,7 +214,7 @@ async def test_a_users_module_is_imported_only_once_the_server_has_started(
     # given
     (tmp_path / "late_checks.py").write_text("def check(): return True\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    one = Health([health.custom("late_checks:check")], ManualClock())
+    one = Health([checks.custom("late_checks:check")], ManualClock())
     # when / then
     assert (await one.report(is_started=False)).checks == {}
     assert "late_checks" not in sys.modules
@@ -224,28 +224,28 @@ async def test_a_users_module_is_imported_only_once_the_server_has_started(
 
 @pytest.mark.parametrize("path", ["no_such_module:f", f"{MODULE}:missing", "sys:maxsize"])
 async def test_a_path_that_leads_nowhere_is_unhealthy(module: ModuleType, path: str) -> None:
-    assert (await look(health.custom(path)))["status"] == "unhealthy"
+    assert (await look(checks.custom(path)))["status"] == "unhealthy"
 
 
 async def test_a_path_that_is_none_stops_the_start() -> None:
     with pytest.raises(StartFailed, match="expected module:function"):
-        health.custom("just_a_module")
+        checks.custom("just_a_module")
 
 
 async def test_memory_warns_past_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (await look(health.memory()))["resident_bytes"] > 1_000_000
-    monkeypatch.setattr(health, "MEMORY_WARNING_BYTES", 1)
-    assert (await look(health.memory()))["status"] == "warning"
+    assert (await look(checks.memory()))["resident_bytes"] > 1_000_000
+    monkeypatch.setattr(checks, "MEMORY_WARNING_BYTES", 1)
+    assert (await look(checks.memory()))["status"] == "warning"
 
 
 async def test_disk_leaves_nothing_behind(tmp_path: Path) -> None:
-    found = await look(health.disk(tmp_path))
+    found = await look(checks.disk(tmp_path))
     assert found["status"] in ("healthy", "warning")
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - the loop has nothing else to do
 
 
 async def test_a_folder_that_is_not_there_is_measured_where_it_would_be(tmp_path: Path) -> None:
-    found = await look(health.disk(tmp_path / "a" / "b"))
+    found = await look(checks.disk(tmp_path / "a" / "b"))
     assert found["total_bytes"] > 0
     assert not (tmp_path / "a").exists()
 
@@ -255,7 +255,7 @@ async def test_a_disk_that_cannot_be_written_is_unhealthy(tmp_path: Path, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    found = await look(health.disk(tmp_path))
+    found = await look(checks.disk(tmp_path))
     assert (found["status"], found["error"]) == ("unhealthy", "cannot write: No space left on device")
 
 
@@ -272,4 +272,4 @@ async def test_a_low_disk_is_a_warning(
         return os.statvfs_result((4096, 4096, blocks, free, free, 1, 1, 1, 0, 255))
 
     monkeypatch.setattr(os, "statvfs", statvfs)
-    assert (await look(health.disk(tmp_path)))["status"] == status
+    assert (await look(checks.disk(tmp_path)))["status"] == status

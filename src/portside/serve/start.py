@@ -20,7 +20,7 @@ from portside.gateway.options import Options
 from portside.gateway.tally import Tally
 from portside.hosting import build, target
 from portside.hosting.base import Host
-from portside.observe import health, log
+from portside.observe import checks, health, log
 from portside.observe.emit import Emitter
 from portside.observe.metrics import Metrics
 from portside.serve import banner, server
@@ -98,14 +98,14 @@ class Process:
 
     def _build(self) -> server.Server:
         settings = self._settings
-        checks = [health.memory(), health.disk(settings.data_dir), *map(health.custom, settings.health_checks)]
+        asked = [checks.memory(), checks.disk(settings.data_dir), *map(checks.custom, settings.health_checks)]
         if not build.runs_user_code(self._target, settings):
-            checks.append(health.Check("server", self._ping, is_critical=True, needs_hosted=True))
-        checks += self._parts.checks()
+            asked.append(health.Check("server", self._ping, is_critical=True, needs_hosted=True))
+        asked += self._parts.checks()
         ops = Ops(
             self._app,
             readiness=self._readiness,
-            health=health.Health(checks, self._clock) if settings.health_check_enabled else None,
+            health=health.Health(asked, self._clock) if settings.health_check_enabled else None,
             metrics=self._metrics if settings.metrics_enabled else None,
             is_open=settings.env == "development",
         )
