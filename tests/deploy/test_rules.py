@@ -134,7 +134,8 @@ def test_nothing_is_wrong_with_a_good_description(platform: str, tmp_path: Path)
 def test_what_a_platforms_own_module_finds_is_told_by_the_key_it_came_from(tmp_path: Path) -> None:
     outside = changed({"records": 'records = "postgres"\npostgres_outside = true'})
     assert rules.judge(loaded(tmp_path, outside), "kubernetes") == ()
-    assert {"deploy.ecs.subnets", "deploy.ecs.target_group"} == paths(tmp_path, outside, ["ecs"])
+    missing = {"deploy.redis_outside", "deploy.ecs.account", "deploy.ecs.subnets", "deploy.ecs.target_group"}
+    assert missing == paths(tmp_path, outside, ["ecs"])
     assert "serve.drain_timeout_ms" in paths(tmp_path, outside, ["cloudrun"])
 
 

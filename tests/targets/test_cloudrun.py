@@ -1,18 +1,18 @@
 """Cloud Run: golden files, Google's own description of the API, and what the platform leaves no choice about."""
 
+from collections.abc import Generator
 from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given
 
-from portside.targets import cloudrun, dump
+from portside.targets import cloudrun, cloudrun_limits, dump
 from portside.targets.platforms import CloudRun
 from portside.targets.spec import Limits, Plain, Probe, Probes, Scaling, Spec
 from tests import golden
 from tests.targets.deployments import LARGE, SMALL, specs
-from tests.targets.validators import parsed, problems
+from tests.targets.validators import QUICK, Ask, asking, parsed, problems
 
 DEPLOYMENTS: Final = {
     "small": replace(
@@ -22,17 +22,24 @@ DEPLOYMENTS: Final = {
 }
 
 
+@pytest.fixture(scope="module")
+def ask() -> Generator[Ask]:
+    with asking() as ask:
+        yield ask
+
+
 @pytest.mark.parametrize("kind", DEPLOYMENTS)
 def test_the_project_is_told_what_it_was_told_before(kind: str) -> None:
     for file in cloudrun.render(DEPLOYMENTS[kind]):
         golden.check(f"cloudrun/{kind}/{file.path.removeprefix('cloudrun/')}", file.text)
 
 
-@settings(max_examples=1, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(specs(), min_size=8, max_size=8))
-def test_the_api_as_google_describes_it_accepts_every_file(chosen: list[Spec]) -> None:
-    texts = [file.text for spec in (*DEPLOYMENTS.values(), *chosen) for file in cloudrun.render(spec)]
-    assert problems("cloudrun", texts) == []
+@QUICK
+@example(DEPLOYMENTS["small"])
+@example(DEPLOYMENTS["large"])
+@given(specs())
+def test_the_api_as_google_describes_it_accepts_every_file(ask: Ask, spec: Spec) -> None:
+    assert ask("cloudrun", [file.text for file in cloudrun.render(spec)]) == []
 
 
 def test_the_description_finds_slips() -> None:
@@ -62,7 +69,7 @@ def test_one_description_is_what_the_mission_says() -> None:
 @given(specs())
 def test_calls_have_ended_before_an_instance_is_killed(spec: Spec) -> None:
     drain_s = int(variables(spec)["PORTSIDE_DRAIN_TIMEOUT_MS"]["value"]) / 1000
-    assert drain_s + 5 <= cloudrun.GRACE_S
+    assert drain_s + 5 <= cloudrun_limits.GRACE_S
 
 
 @given(specs())

@@ -1,11 +1,12 @@
 """ECS: golden files, AWS's own models and cfn-lint, and what must agree between files."""
 
 import json
+from collections.abc import Generator
 from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portside.targets.ecs import target, task
@@ -13,7 +14,7 @@ from portside.targets.platforms import Ecs
 from portside.targets.spec import Probe, Probes, Scaling, Spec, Volume
 from tests import golden
 from tests.targets.deployments import LARGE, SMALL, specs
-from tests.targets.validators import problems
+from tests.targets.validators import BATCH, QUICK, Ask, asking, problems
 
 _BALANCER: Final = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/notebook/0123456789abcdef"
 PLACE: Final = Ecs(
@@ -33,22 +34,26 @@ def placed(spec: Spec) -> Spec:
     return replace(spec, ecs=PLACE, volumes=spec.volumes[:1])
 
 
+@pytest.fixture(scope="module")
+def ask() -> Generator[Ask]:
+    with asking() as ask:
+        yield ask
+
+
 @pytest.mark.parametrize("kind", DEPLOYMENTS)
 def test_the_account_is_told_what_it_was_told_before(kind: str) -> None:
     for file in target.render(DEPLOYMENTS[kind]):
         golden.check(f"ecs/{kind}/{file.path.removeprefix('ecs/')}", file.text)
 
 
-@settings(max_examples=1, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(specs(), min_size=5, max_size=5))
-def test_the_models_of_aws_accept_every_call(chosen: list[Spec]) -> None:
-    calls = [
-        json.dumps({"file": file, "input": inputs})
-        for spec in (*DEPLOYMENTS.values(), *map(placed, chosen))
-        for file, inputs in rendered(spec).items()
-        if file != "template"
-    ]
-    assert problems("botocore", calls) == []
+@QUICK
+@example(SMALL)
+@example(LARGE)
+@given(specs())
+def test_the_models_of_aws_accept_every_call(ask: Ask, spec: Spec) -> None:
+    files = rendered(placed(spec)).items()
+    calls = [json.dumps({"file": file, "input": inputs}) for file, inputs in files if file != "template"]
+    assert ask("botocore", calls) == []
 
 
 def test_the_models_find_a_slip_and_a_word_that_is_none() -> None:
@@ -58,11 +63,12 @@ def test_the_models_find_a_slip_and_a_word_that_is_none() -> None:
 
 
 @pytest.mark.timeout(100)
-@settings(max_examples=1, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(specs(), min_size=2, max_size=2))
-def test_cfn_lint_has_nothing_to_say_about_the_template(chosen: list[Spec]) -> None:
-    templates = [json.dumps(rendered(one)["template"]) for one in (*DEPLOYMENTS.values(), *map(placed, chosen))]
-    assert problems("cloudformation", templates) == []
+@BATCH
+@given(st.lists(specs(), min_size=4, max_size=4))
+def test_cfn_lint_has_nothing_to_say_about_the_template(ask: Ask, chosen: list[Spec]) -> None:
+    # The simplest of deployments are all the same one.
+    templates = {json.dumps(rendered(one)["template"]) for one in (*DEPLOYMENTS.values(), *map(placed, chosen))}
+    assert ask("cloudformation", templates) == []
 
 
 @given(specs())

@@ -2,14 +2,13 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given
 
 from portside.targets import dump
 from portside.targets.dump import Tree
@@ -18,11 +17,17 @@ from portside.targets.platforms import Kubernetes
 from portside.targets.spec import FromSecret, Plain, Resources, Scaling, Spec, Volume
 from tests import golden
 from tests.targets.deployments import LARGE, SMALL, specs
-from tests.targets.validators import parsed, problems
+from tests.targets.validators import QUICK, Ask, asking, parsed, problems
 
 DEPLOYMENTS: Final = {"small": SMALL, "large": LARGE}
 
 KUBECTL = shutil.which("kubectl") or ""
+
+
+@pytest.fixture(scope="module")
+def ask() -> Generator[Ask]:
+    with asking() as ask:
+        yield ask
 
 
 @pytest.mark.parametrize("kind", DEPLOYMENTS)
@@ -31,12 +36,13 @@ def test_the_cluster_is_told_what_it_was_told_before(kind: str) -> None:
         golden.check(f"kubernetes/{kind}/{file.path.removeprefix('kubernetes/')}", file.text)
 
 
-@pytest.mark.timeout(100)
-@settings(max_examples=1, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(specs(), min_size=5, max_size=5))
-def test_three_releases_accept_every_object(chosen: list[Spec]) -> None:
-    files = [file for spec in (SMALL, LARGE, *chosen) for file in target.render(spec)]
-    assert problems("kubernetes", [one.text for one in files if not one.path.endswith("kustomization.yaml")]) == []
+@QUICK
+@example(SMALL)
+@example(LARGE)
+@given(specs())
+def test_three_releases_accept_every_object(ask: Ask, spec: Spec) -> None:
+    files = [file for file in target.render(spec) if not file.path.endswith("kustomization.yaml")]
+    assert ask("kubernetes", [one.text for one in files]) == []
 
 
 def test_the_schemas_find_a_slip() -> None:

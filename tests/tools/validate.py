@@ -1,6 +1,6 @@
 """Asks what platforms publish about rendered files: run by the Python of .cache/tools/validators.
 
-Reads `{"kind": ..., "texts": [...]}` from standard input and prints a list of problems as JSON.
+Each line of standard input is `{"kind": ..., "texts": [...]}`, and is answered by a line: a list of problems as JSON.
 """
 
 # pyright: basic, reportMissingImports=false, reportMissingModuleSource=false
@@ -9,7 +9,9 @@ Reads `{"kind": ..., "texts": [...]}` from standard input and prints a list of p
 import json
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,11 @@ def kubernetes(texts: list[str]) -> Iterator[str]:
     """Yield what the strict schemas of three releases refuse; every document once."""
     import kubernetes_validate
     import yaml
+    from kubernetes_validate import utils
 
+    # It reads the same megabyte of schemas anew for every document.
+    if not hasattr(utils.schema_contents, "cache_info"):
+        utils.schema_contents = cache(utils.schema_contents)
     documents = {json.dumps(one): one for text in texts for one in yaml.safe_load_all(text)}
     for version in KUBERNETES:
         for document in documents.values():
@@ -32,15 +38,10 @@ def kubernetes(texts: list[str]) -> Iterator[str]:
 
 def cloudrun(texts: list[str]) -> Iterator[str]:
     """Yield what Google's discovery document does not know, annotations of the wrong kind of object included."""
-    import googleapiclient
     import jsonschema
     import yaml
 
-    folder = Path(str(googleapiclient.__file__)).parent / "discovery_cache" / "documents"
-    schemas = json.loads((folder / "run.v1.json").read_text())["schemas"]
-    described = schemas["ObjectMeta"]["properties"]["annotations"]["description"]
-    allowed = dict(re.findall(r"`([\w./-]+)`: ([\w, ]+)", described))
-    definitions = {name: _strict(schema) for name, schema in schemas.items()}
+    definitions, allowed = _discovered()
     for text in texts:
         document = yaml.safe_load(text)
         whole = {"$defs": definitions, "$ref": f"#/$defs/{document['kind']}"}
@@ -53,6 +54,18 @@ def cloudrun(texts: list[str]) -> Iterator[str]:
                 kinds = allowed.get(name, "").split(", ")
                 if kind not in kinds and "All resources" not in kinds:
                     yield f"{kind}: annotation {name} is for {kinds}"
+
+
+@cache
+def _discovered() -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the schemas of Cloud Run, and which annotation is for which kinds of object."""
+    import googleapiclient
+
+    folder = Path(str(googleapiclient.__file__)).parent / "discovery_cache" / "documents"
+    schemas = json.loads((folder / "run.v1.json").read_text())["schemas"]
+    described = schemas["ObjectMeta"]["properties"]["annotations"]["description"]
+    allowed = dict(re.findall(r"`([\w./-]+)`: ([\w, ]+)", described))
+    return {name: _strict(schema) for name, schema in schemas.items()}, allowed
 
 
 def _strict(schema: Any) -> Any:
@@ -87,18 +100,22 @@ CALLS = {
 
 def botocore(texts: list[str]) -> Iterator[str]:
     """Yield what AWS's own models refuse; each text is `{"file": ..., "input": ...}`."""
-    import botocore.session
     import botocore.validate
 
-    session = botocore.session.get_session()
     for text in texts:
         one = json.loads(text)
-        service, operation = CALLS[one["file"]]
-        shape = session.get_service_model(service).operation_model(operation).input_shape
+        shape = _shape(*CALLS[one["file"]])
         report = botocore.validate.ParamValidator().validate(one["input"], shape).generate_report()
         if report:
             yield f"{one['file']}: {report}"
         yield from (f"{one['file']}: {problem}" for problem in _outside(one["input"], shape, ""))
+
+
+@cache
+def _shape(service: str, operation: str) -> Any:
+    import botocore.session
+
+    return botocore.session.get_session().get_service_model(service).operation_model(operation).input_shape
 
 
 def _outside(value: Any, shape: Any, path: str) -> Iterator[str]:
@@ -137,19 +154,39 @@ def promql(texts: list[str]) -> Iterator[str]:
             yield f"{text}: {error}"
 
 
+def gixy(texts: list[str]) -> Iterator[str]:
+    """Yield what gixy says of configurations of nginx: the plugin, how bad it is, and the lines it means."""
+    from gixy.core.config import Config
+    from gixy.core.manager import Manager
+
+    for text in texts:
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as file, Manager(Config()) as manager:
+            file.write(text)
+            file.flush()
+            with Path(file.name).open("rb") as opened:
+                manager.audit(file.name, opened, is_stdin=False)
+            for plugin in manager.auditor.plugins:
+                for issue in plugin.issues:
+                    where = "; ".join(str(one).strip() for one in issue.directives)
+                    severity, summary = issue.severity or plugin.severity, issue.summary or plugin.summary
+                    yield f"{plugin.name} {severity}: {summary}: {where}"
+
+
 VALIDATORS = {
     "kubernetes": kubernetes,
     "cloudrun": cloudrun,
     "botocore": botocore,
     "cloudformation": cloudformation,
     "promql": promql,
+    "gixy": gixy,
 }
 
 
 def main() -> None:
-    """Answer one question."""
-    asked = json.load(sys.stdin)
-    json.dump(list(VALIDATORS[asked["kind"]](asked["texts"])), sys.stdout)
+    """Answer questions until there are no more."""
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(json.dumps(list(VALIDATORS[asked["kind"]](asked["texts"]))), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`portside deploy`: from portside.toml to the files of a platform, and what is wrong with them."""
+"""`portside deploy`: from portside.toml to the files of a platform, what is wrong with them, and to what runs."""
 
 import json
 from pathlib import Path
@@ -7,28 +7,26 @@ from typing import TYPE_CHECKING
 import click
 
 from portside.cli import exits
-from portside.cli.config import FILE
+from portside.cli.deploy_apply import apply
+from portside.cli.deploy_history import history, status
+from portside.cli.deploy_project import PLATFORMS, config_option, load_project
 
 if TYPE_CHECKING:
     from portside.deploy.check import Report
-    from portside.deploy.project import Project
-
-_PLATFORMS = ("image", "compose", "kubernetes", "ecs", "cloudrun")
-
-_CONFIG = click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Description of the deployment; portside.toml in this folder if not said.",
-)
 
 
 @click.group(epilog=exits.HELP)
 def deploy() -> None:
-    """Render the files of a platform from portside.toml, and check them."""
+    """Render the files of a platform from portside.toml, check them, and apply them."""
+
+
+deploy.add_command(apply)
+deploy.add_command(status)
+deploy.add_command(history)
 
 
 @deploy.command(epilog=exits.HELP)
-@click.argument("platform", type=click.Choice(_PLATFORMS))
+@click.argument("platform", type=click.Choice(PLATFORMS))
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -36,7 +34,7 @@ def deploy() -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @click.option("--force", is_flag=True, help="Overwrite files that portside did not make.")
-@_CONFIG
+@config_option
 def render(platform: str, out: Path | None, dry_run: bool, force: bool, config: Path | None) -> None:
     """Write the files of PLATFORM. Where the rules of `deploy check` find errors, nothing is: exit code 5.
 
@@ -47,7 +45,7 @@ def render(platform: str, out: Path | None, dry_run: bool, force: bool, config: 
     from portside.deploy import spec as specs
     from portside.deploy.check import Report
 
-    project = _project(config)
+    project = load_project(config)
     found = rules.judge(project, platform)
     if found:
         _talk(Report(platform, found, (), ()))
@@ -61,9 +59,9 @@ def render(platform: str, out: Path | None, dry_run: bool, force: bool, config: 
 
 
 @deploy.command(epilog=exits.HELP)
-@click.argument("platforms", nargs=-1, type=click.Choice(_PLATFORMS))
+@click.argument("platforms", nargs=-1, type=click.Choice(PLATFORMS))
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@_CONFIG
+@config_option
 def check(platforms: tuple[str, ...], as_json: bool, config: Path | None) -> None:
     """Judge the deployment on PLATFORMS, or on those that deploy.platforms names; exit code 5 where it would not work.
 
@@ -71,7 +69,7 @@ def check(platforms: tuple[str, ...], as_json: bool, config: Path | None) -> Non
     """
     from portside.deploy import check as checking
 
-    project = _project(config)
+    project = load_project(config)
     reports = checking.check(project, platforms or project.description.platforms)
     click.echo(checking.as_json(reports) if as_json else checking.as_lines(reports))
     raise click.exceptions.Exit(exits.CHECKS_FAILED if any(one.has_errors for one in reports) else exits.OK)
@@ -83,12 +81,6 @@ def schema() -> None:
     from portside.deploy import description
 
     click.echo(json.dumps(description.schema(), indent=2))
-
-
-def _project(config: Path | None) -> "Project":
-    from portside.deploy import project
-
-    return project.load(config or FILE)
 
 
 def _talk(report: "Report") -> None:

@@ -22,8 +22,13 @@ class Case:
     def most(self) -> int:
         """Return the most replicas there may be at once."""
         scaling = self.spec.scaling
-        has_autoscaler = scaling is not None and self.platform not in ("image", "compose")
+        has_autoscaler = scaling is not None and not self.is_one_machine
         return max(self.spec.replicas, scaling.maximum if scaling is not None and has_autoscaler else 1)
+
+    @property
+    def is_one_machine(self) -> bool:
+        """Whether replicas have one disk to share, or whether what is rendered does not rest on how they are run."""
+        return self.platform in ("image", "compose", "observability")
 
 
 Said = Iterator[tuple[Severity, str, str]]

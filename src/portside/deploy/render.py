@@ -1,5 +1,6 @@
 """Rendered files and where they go: written aside and renamed, and never over what somebody else wrote."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from portside.targets.dump import HEAD
 from portside.targets.ecs import target as ecs
 from portside.targets.file import File, Finding
 from portside.targets.kubernetes import target as kubernetes
+from portside.targets.observability import files as observability
 from portside.targets.spec import Spec
 
 
@@ -30,8 +32,12 @@ PLATFORMS: Final[Mapping[str, Target]] = {
     "kubernetes": Target(kubernetes.render, kubernetes.check),
     "ecs": Target(ecs.render, ecs.check),
     "cloudrun": Target(cloudrun.render, cloudrun.check),
+    "observability": Target(observability.render, lambda _: ()),
 }
-"""What can be rendered, by the name of the platform."""
+"""What can be rendered, by the name of the platform; the last is what watches a deployment on any of the others."""
+
+RENDERED: Final = ".rendered"
+"""Beside files that hold no comment: what portside wrote into them, as `sha256sum` prints it."""
 
 _HEAD_CHARACTERS: Final = 400
 
@@ -72,6 +78,7 @@ def plan(files: Sequence[File], out: Path, *, force: bool = False) -> tuple[Writ
 def write(files: Sequence[File], out: Path, *, force: bool = False) -> tuple[Written, ...]:
     """Write the files below `out` and return what that did. Raises PortsideError as `plan`, and where it cannot."""
     planned = plan(files, out, force=force)
+    _remember(files, out)
     for file, one in zip(files, planned, strict=True):
         if one.state != "same":
             _replace(one.path, file.text)
@@ -86,7 +93,39 @@ def _state(path: Path, text: str) -> State:
 
 
 def _is_ours(path: Path) -> bool:
-    return HEAD.encode() in (_read(path) or b"")[:_HEAD_CHARACTERS]
+    found = _read(path) or b""
+    return _has_head(found) or _line(path.name, found) in _remembered(path.parent)
+
+
+def _has_head(content: bytes) -> bool:
+    return HEAD.encode() in content[:_HEAD_CHARACTERS]
+
+
+def _remember(files: Sequence[File], out: Path) -> None:
+    """Write down what files without a comment are about to hold, and keep what they hold now.
+
+    Before they are written: whichever of both a crash leaves behind is known to be ours.
+    """
+    silent = [file for file in files if not _has_head(file.text.encode())]
+    for folder in sorted({(out / file.path).parent for file in silent}):
+        known = _remembered(folder)
+        lines: list[str] = []
+        for path, text in ((out / file.path, file.text) for file in silent):
+            if path.parent == folder:
+                now, next_ = _line(path.name, _read(path) or b""), _line(path.name, text.encode())
+                lines += [*([now] if now in known and now != next_ else []), next_]
+        made = f"# {HEAD}\n" + "".join(f"{line}\n" for line in lines)
+        if _read(folder / RENDERED) != made.encode():
+            _replace(folder / RENDERED, made)
+
+
+def _remembered(folder: Path) -> frozenset[str]:
+    found = _read(folder / RENDERED) or b""
+    return frozenset(found.decode(errors="replace").splitlines())
+
+
+def _line(name: str, content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()}  {name}"
 
 
 def _read(path: Path) -> bytes | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from portside.deploy import render, rules_server
+from portside.deploy import render, rules_parts, rules_server
 from portside.deploy import spec as specs
 from portside.deploy.case import Case, Said
 from portside.deploy.project import Project
@@ -46,6 +46,8 @@ def images_are_pinned(case: Case) -> Said:
     if case.platform == "compose":
         used |= {f"deploy.compose.{one}": getattr(spec.compose, one) for one in ("nginx", "haproxy", "redis")}
         used["deploy.compose.postgres"] = spec.compose.postgres
+    if case.platform == "kubernetes":
+        used["deploy.kubernetes.redis"] = spec.kubernetes.redis
     for path, image in used.items():
         tag = image.rpartition("/")[2].partition("@")[0].partition(":")[2]
         if "@sha256:" not in image and tag in ("", "latest"):
@@ -60,7 +62,7 @@ def replicas_share_state(case: Case) -> Said:
 
 def replicas_share_records(case: Case) -> Said:
     """SQLite needs the locks of one machine's file system."""
-    if case.platform in ("image", "compose") or case.spec.records == "postgres":
+    if case.is_one_machine or case.spec.records == "postgres":
         return
     if case.most > 1:
         message = f"'sqlite' cannot be shared by {case.most} replicas on several machines: say \"postgres\""
@@ -71,7 +73,7 @@ def replicas_share_records(case: Case) -> Said:
 
 def volumes_can_be_shared(case: Case) -> Said:
     """A volume of one node cannot be mounted on another."""
-    if case.platform in ("image", "compose") or case.most == 1:
+    if case.is_one_machine or case.most == 1:
         return
     for index, volume in enumerate(case.project.description.volumes):
         if not volume.shared:
@@ -83,7 +85,7 @@ def volumes_can_be_shared(case: Case) -> Said:
 
 def audit_is_shared(case: Case) -> Said:
     """The files of an audit log belong to one host."""
-    if case.settings.audit == "file" and case.most > 1 and case.platform not in ("image", "compose"):
+    if case.settings.audit == "file" and case.most > 1 and not case.is_one_machine:
         yield "error", TABLE["audit"].key, "'file' on several machines is several logs: say \"database\""
 
 
@@ -128,7 +130,8 @@ def resources_make_sense(case: Case) -> Said:
 def domains_are_known(case: Case) -> Said:
     """Whoever ends TLS and redirects to it must know for whom."""
     spec, public = case.spec, case.settings.public_url
-    if case.platform != "image" and not spec.domains and spec.tls.ends != "outside":
+    is_reached = case.platform not in ("image", "observability")
+    if is_reached and not spec.domains and spec.tls.ends != "outside":
         yield "error", "deploy.domains", "is empty: HTTP of any name would be redirected to HTTPS of that name"
     for index, domain in enumerate(spec.domains):
         if domain.endswith(_EXAMPLES):
@@ -192,6 +195,7 @@ def timing_adds_up(case: Case) -> Said:
 RULES: Final[tuple[Callable[[Case], Said], ...]] = (
     rules_server.target_is_there,
     rules_server.files_are_there,
+    rules_server.build_is_used,
     images_are_pinned,
     replicas_share_state,
     replicas_share_records,
@@ -203,5 +207,12 @@ RULES: Final[tuple[Callable[[Case], Said], ...]] = (
     tls_can_be_ended,
     settings_fit_a_container,
     timing_adds_up,
+    rules_parts.volumes_hide_nothing,
+    rules_parts.ports_are_free,
+    rules_parts.variables_are_free,
+    rules_parts.stores_are_run_by_somebody,
+    rules_parts.places_are_somebodys,
+    rules_parts.metrics_are_there,
+    rules_parts.files_are_in_a_volume,
     rules_server.callers_are_known,
 )

@@ -65,6 +65,32 @@ def files_are_there(case: Case) -> Said:
             yield "error", path, f"there is no {name} in {case.project.folder}"
 
 
+def build_is_used(case: Case) -> Said:
+    """What is said of the build for another kind of server than is served would be left out without a word."""
+    build, server = case.project.description.build, case.spec.server
+    if isinstance(server, PythonServer) and not server.target:
+        return
+    used = {
+        "packages": isinstance(server, StdioServer),
+        "copies": isinstance(server, StdioServer),
+        "node": isinstance(server, NodeServer),
+        "node_package": isinstance(server, NodeServer),
+        "requirements": isinstance(server, PythonServer | StdioServer),
+    }
+    kind = _KINDS[type(server)]
+    for key, is_used in used.items():
+        if not is_used and getattr(build, key):
+            yield "error", f"deploy.build.{key}", f"is not for {kind}, which is what {TABLE['target'].key} names"
+
+
+_KINDS: Final = {
+    PythonServer: "a Python object",
+    StdioServer: "a command without Node",
+    NodeServer: "a program of Node's",
+    UpstreamServer: "a server that runs elsewhere",
+}
+
+
 def callers_are_known(case: Case) -> Said:
     """What a replica refuses to start with is told here already."""
     said = case.project.description

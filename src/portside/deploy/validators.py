@@ -16,12 +16,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from portside.targets import compose, haproxy, nginx
+from portside.targets.ecs import target as ecs
 from portside.targets.file import File, Finding
 from portside.targets.front import Front
+from portside.targets.kubernetes import target as kubernetes
+from portside.targets.observability import files as observability
+from portside.targets.observability import scraping
 from portside.targets.spec import Spec
 
 _TIMEOUT_S: Final = 60.0
-_PATH: Final = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
 _SAID_LIMIT: Final = 2000
 
 
@@ -44,6 +47,12 @@ def ask(platform: str, spec: Spec, files: Sequence[File], folder: Path) -> tuple
         return (_hadolint(files, folder),)
     if platform == "compose":
         return (_docker_compose(spec, files, folder), _proxy(spec, folder))
+    if platform == "kubernetes":
+        return (_kustomize(files, folder),)
+    if platform == "ecs":
+        return (_cfn_lint(spec, files, folder),)
+    if platform == "observability":
+        return (_promtool(files, folder), _amtool(files, folder))
     return ()
 
 
@@ -73,6 +82,45 @@ def _compose_command() -> list[str] | None:
     if docker is not None and _returns_zero([docker, "compose", "version"]):
         return [docker, "compose"]
     return None if alone is None else [alone]
+
+
+def _kustomize(files: Sequence[File], folder: Path) -> Opinion:
+    """Ask whether the base can be built; what the cluster says of it is known to the cluster alone."""
+    name, file = "kubectl kustomize", "kustomization.yaml"
+    program = _which("kubectl")
+    if program is None:
+        return Opinion(name, file, None)
+    _put(files, folder)
+    return _run(name, file, [program, "kustomize", str(folder / kubernetes.FOLDER), "--output", os.devnull])
+
+
+def _cfn_lint(spec: Spec, files: Sequence[File], folder: Path) -> Opinion:
+    program = _which("cfn-lint")
+    if program is None:
+        return Opinion("cfn-lint", "template.json", None)
+    _put(files, folder)
+    template = str(folder / ecs.FOLDER / "template.json")
+    return _run("cfn-lint", "template.json", [program, "--regions", spec.ecs.region, "--template", template])
+
+
+def _promtool(files: Sequence[File], folder: Path) -> Opinion:
+    """Ask about the rules too, which the configuration names."""
+    name, file = "promtool check config", "prometheus.yml"
+    program = _which("promtool")
+    if program is None:
+        return Opinion(name, file, None)
+    # The token is looked for, and not read.
+    _put([*files, File(f"{observability.FOLDER}/{scraping.TOKEN_FILE}", "")], folder)
+    return _run(name, file, [program, "check", "config", str(folder / observability.FOLDER / file)], is_chatty=True)
+
+
+def _amtool(files: Sequence[File], folder: Path) -> Opinion:
+    name, file = "amtool check-config", "alertmanager.yml"
+    program = _which("amtool")
+    if program is None:
+        return Opinion(name, file, None)
+    _put(files, folder)
+    return _run(name, file, [program, "check-config", str(folder / observability.FOLDER / file)], is_chatty=True)
 
 
 def _proxy(spec: Spec, folder: Path) -> Opinion:
@@ -121,7 +169,8 @@ def _certificate() -> tuple[bytes, bytes]:
     return private, made.public_bytes(Encoding.PEM)
 
 
-def _run(name: str, file: str, command: Sequence[str]) -> Opinion:
+def _run(name: str, file: str, command: Sequence[str], *, is_chatty: bool = False) -> Opinion:
+    """Run a validator. One that `is_chatty` says so where it finds nothing; of the others every word is a finding."""
     try:
         done = subprocess.run(  # noqa: S603 - a validator, with arguments of ours
             command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False
@@ -134,7 +183,8 @@ def _run(name: str, file: str, command: Sequence[str]) -> Opinion:
     if done.returncode != 0:
         message = f"{name}: {said or f'exit code {done.returncode}'}"
         return Opinion(name, file, command[0], (Finding("error", file, message),))
-    return Opinion(name, file, command[0], (Finding("warning", file, f"{name}: {said}"),) if said else ())
+    is_finding = bool(said) and not is_chatty
+    return Opinion(name, file, command[0], (Finding("warning", file, f"{name}: {said}"),) if is_finding else ())
 
 
 def _returns_zero(command: Sequence[str]) -> bool:
@@ -153,4 +203,4 @@ def _put(files: Sequence[File], folder: Path) -> None:
 
 
 def _which(program: str) -> str | None:
-    return shutil.which(program, path=_PATH)
+    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")

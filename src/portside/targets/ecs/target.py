@@ -1,10 +1,12 @@
 """AWS ECS on Fargate: what is rendered, how it is applied, and what the platform would not do with it."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from portside.command import Command
 from portside.targets import dump, variables
+from portside.targets.address import is_network
 from portside.targets.dump import Tree
 from portside.targets.ecs import service, task, template
 from portside.targets.file import File, Finding
@@ -41,7 +43,7 @@ def render(spec: Spec) -> tuple[File, ...]:
 
 def check(spec: Spec) -> tuple[Finding, ...]:
     """Return what ECS would refuse, or could not do, of what is rendered from this description."""
-    return (*_sizes(spec), *_times(spec), *_volumes(spec), *_network(spec))
+    return (*_names(spec), *_sizes(spec), *_times(spec), *_volumes(spec), *_network(spec))
 
 
 def apply(spec: Spec) -> tuple[Command, ...]:
@@ -74,6 +76,38 @@ def status(spec: Spec) -> Command:
     """Return what prints the service as JSON."""
     which = ("--region", spec.ecs.region, "--cluster", spec.ecs.cluster, "--services", spec.name)
     return Command(("aws", "ecs", "describe-services", *which, "--output", "json"), "what runs is known")
+
+
+_NAMES: Final = {
+    "region": (r"(?!cn-|us-gov-|us-iso)[a-z]{2}(-[a-z]+)+-[0-9]", "a region such as us-east-1, of AWS's own partition"),
+    "account": (r"[0-9]{12}", "the twelve digits of an account"),
+    "cluster": (r"[A-Za-z0-9_-]{1,255}", "the name of a cluster"),
+    "execution_role": (r"arn:aws:iam::[0-9]{12}:role/[\w+=,.@/-]+", "the ARN of a role"),
+    "task_role": (r"arn:aws:iam::[0-9]{12}:role/[\w+=,.@/-]+", "the ARN of a role"),
+    "target_group": (
+        r"arn:aws:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]{1,32}/[0-9a-f]+",
+        "the ARN of a target group",
+    ),
+    "file_system": (r"fs-[0-9a-f]{8,40}", "the id of an EFS, fs-…"),
+    "secret": (r"[A-Za-z0-9/_+=.@-]{1,505}", "the name of a secret, not its value nor its ARN"),
+}
+"""What AWS takes, and what was expected: its models say of most of these only that they are text."""
+
+_LISTS: Final = {"subnets": ("subnet", 16), "security_groups": ("sg", 5)}
+
+
+def _names(spec: Spec) -> Iterator[Finding]:
+    for key, (pattern, expected) in _NAMES.items():
+        text: str | None = getattr(spec.ecs, key)
+        if text is not None and not re.fullmatch(pattern, text, re.ASCII):
+            # What is no name of a secret may be the secret itself, so it is not shown.
+            shown = "" if key == "secret" else f"{text!r}: "
+            yield Finding("error", f"ecs.{key}", f"{shown}expected {expected}")
+    for key, (prefix, most) in _LISTS.items():
+        ids: tuple[str, ...] = getattr(spec.ecs, key)
+        wrong = [one for one in ids if not re.fullmatch(prefix + "-([0-9a-f]{8}|[0-9a-f]{17})", one)]
+        if wrong or len(ids) > most or len(set(ids)) < len(ids):
+            yield Finding("error", f"ecs.{key}", f"{list(ids)}: expected at most {most} of {prefix}-…, each once")
 
 
 def _sizes(spec: Spec) -> Iterator[Finding]:
@@ -115,6 +149,13 @@ def _volumes(spec: Spec) -> Iterator[Finding]:
 def _network(spec: Spec) -> Iterator[Finding]:
     if not spec.ecs.subnets or not spec.ecs.security_groups:
         yield Finding("error", "ecs.subnets", "tasks need a network: expected subnets and security_groups")
+    if not spec.ecs.balancer_addresses:
+        message = "is empty: expected the networks of the load balancer's subnets, or every client looks like it"
+        yield Finding("error", "ecs.balancer_addresses", message)
+    for address in spec.ecs.balancer_addresses:
+        if not is_network(address):
+            message = f"{address!r}: expected a network such as 172.31.0.0/16, and not everybody"
+            yield Finding("error", "ecs.balancer_addresses", message)
     if spec.ecs.target_group is None:
         yield Finding("warning", "ecs.target_group", "nothing balances load, and nobody outside reaches it")
     if spec.scaling is not None and not 1 <= spec.scaling.minimum <= spec.scaling.maximum:

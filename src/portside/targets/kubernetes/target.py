@@ -1,16 +1,17 @@
 """Kubernetes: what is rendered, in which order it is applied, and what the platform would not do with it."""
 
-import ipaddress
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from portside.command import Command
 from portside.targets import dump, variables
+from portside.targets.address import is_network
 from portside.targets.dump import Tree
 from portside.targets.file import File, Finding
 from portside.targets.kubernetes import network, objects, pod, redis, workload
 from portside.targets.kubernetes.objects import Object
-from portside.targets.spec import Spec
+from portside.targets.spec import DOMAIN, IMAGE, PATH, Spec
 
 FOLDER: Final = "kubernetes"
 _OTHERS: Final = "app.kubernetes.io/component!=server"
@@ -55,7 +56,7 @@ def documents(spec: Spec) -> dict[str, list[Object]]:
 
 def check(spec: Spec) -> tuple[Finding, ...]:
     """Return what Kubernetes would refuse, or could not do, of what is rendered from this description."""
-    return (*_volumes(spec), *_scaling(spec), *_outside(spec), *_network(spec), *_resources(spec))
+    return (*_names(spec), *_volumes(spec), *_scaling(spec), *_outside(spec), *_network(spec), *_resources(spec))
 
 
 def apply(spec: Spec) -> tuple[Command, ...]:
@@ -101,6 +102,24 @@ def most_replicas(spec: Spec) -> int:
     return spec.replicas if spec.scaling is None else max(spec.replicas, spec.scaling.maximum)
 
 
+_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""A name of a namespace (RFC 1123 label)."""
+
+
+def _names(spec: Spec) -> Iterator[Finding]:
+    """Yield what the API server takes for no name: its schemas say only that a name is text."""
+    own = spec.kubernetes
+    named = {key: getattr(own, key) for key in ("namespace", "ingress_namespace", "monitoring_namespace")}
+    for key, name in named.items():
+        if name is not None and not _LABEL.fullmatch(name):
+            yield Finding("error", f"kubernetes.{key}", f"{name!r}: expected 1 to 63 of a-z 0-9 -")
+    for key, name in {key: getattr(own, key) for key in ("ingress_class", "issuer", "storage_class")}.items():
+        if name is not None and not DOMAIN.fullmatch(name):
+            yield Finding("error", f"kubernetes.{key}", f"{name!r}: expected a name of a-z 0-9 - .")
+    if not IMAGE.fullmatch(own.redis):
+        yield Finding("error", "kubernetes.redis", f"{own.redis!r}: expected the reference of an image")
+
+
 def _volumes(spec: Spec) -> Iterator[Finding]:
     taken = {*variables.SCRATCH.values(), "/certs", objects.SECRETS}
     for volume in spec.volumes:
@@ -126,24 +145,23 @@ def _outside(spec: Spec) -> Iterator[Finding]:
 
 
 def _network(spec: Spec) -> Iterator[Finding]:
-    for path in spec.kubernetes.paths:
-        if not path.startswith("/") or path.rstrip("/") in ("", "/metrics"):
+    own = spec.kubernetes
+    for path in own.paths:
+        if not PATH.fullmatch(path.rstrip("/")) or path.rstrip("/") == "/metrics":
             message = f"{path!r}: expected a path such as /mcp; metrics are for the inside"
             yield Finding("error", "kubernetes.paths", message)
-    for address in spec.kubernetes.ingress_addresses:
-        if not _is_network(address):
+    if len({path.rstrip("/") for path in own.paths}) < len(own.paths) or not own.paths:
+        yield Finding("error", "kubernetes.paths", f"{list(own.paths)}: expected at least one, and each once")
+    if not own.ingress_addresses:
+        message = "is empty: expected the networks of the ingress, or every client looks like the ingress itself"
+        yield Finding("error", "kubernetes.ingress_addresses", message)
+    for address in own.ingress_addresses:
+        if not is_network(address):
             message = f"{address!r}: expected a network such as 10.244.0.0/16, and not everybody"
             yield Finding("error", "kubernetes.ingress_addresses", message)
-    for port in spec.kubernetes.egress_ports:
+    for port in own.egress_ports:
         if not 1 <= port <= 65535:
             yield Finding("error", "kubernetes.egress_ports", f"{port}: expected a port, 1 to 65535")
-
-
-def _is_network(text: str) -> bool:
-    try:
-        return ipaddress.ip_network(text).prefixlen > 0
-    except ValueError:
-        return False
 
 
 def _resources(spec: Spec) -> Iterator[Finding]:
