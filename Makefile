@@ -23,6 +23,7 @@ test: $(dev) ## Run the whole suite
 	@tests/install-tools
 	@tests/install-families
 	@tests/install-servers || [ -z "$$CI" ] # on a laptop, tests of what is missing are skipped
+	@tests/install-engine || [ -z "$$CI" ]
 	$(BIN)/python -m pytest
 
 check: $(dev) ## Format, lint, types, layers

@@ -1,0 +1,176 @@
+"""A container engine of the tests' own: started in a folder of its own, ended with everything that runs on it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.installed import TOOLS
+from tests.processes import ROOT
+
+INSTALLED: Final = ROOT / ".cache" / "engine"
+BASE: Final = "python:3.11-slim"
+"""What the base image is called here: Debian with its own Python, as `tests/install-engine` has made it."""
+
+PROXIES: Final = "proxies:1"
+"""An image with nginx, HAProxy and Redis: what stands in for theirs, which no registry here has."""
+
+_AUTHORITIES: Final = Path("/usr/local/share/ca-certificates")
+_START_S: Final = 30.0
+_STOP_S: Final = 30.0
+
+
+class EngineFailed(Exception):
+    """A command of the engine failed, or the engine did not start; says what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A running engine. Commands talk to it alone, never to another one of this machine."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a command needs to find the engine, and Compose as its plugin."""
+        path = f"{INSTALLED / 'root/usr/bin'}:{INSTALLED / 'root/usr/sbin'}:{os.environ['PATH']}"
+        return {
+            **os.environ,
+            "PATH": path,
+            "DOCKER_HOST": f"unix://{self.folder}/docker.sock",
+            "DOCKER_CONFIG": str(self.folder / "config"),
+        }
+
+    def docker(self, *words: str, cwd: Path | None = None, timeout_s: float = 120) -> str:
+        """Run `docker` and return what it printed. Raises EngineFailed."""
+        done = subprocess.run(
+            ["docker", *words],
+            cwd=cwd,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        if done.returncode:
+            raise EngineFailed(f"docker {' '.join(words)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def logs(self, name: str) -> str:
+        """Return what a container has printed, to both streams."""
+        words = ["docker", "logs", name]
+        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout + done.stderr
+
+    def build(self, tag: str, folder: Path) -> None:
+        """Build the Dockerfile of a folder; steps reach the network as this machine does."""
+        self.docker("build", "--network=host", "-t", tag, ".", cwd=folder, timeout_s=600)
+
+
+@contextmanager
+def engine() -> Generator[Engine]:
+    """Run an engine with the base image and the stand-ins for the block. Skips the calling test where none is here."""
+    if not (INSTALLED / "stamp").exists() or os.getuid() != 0:
+        pytest.skip("no container engine here: run tests/install-engine as root")
+    folder = Path(tempfile.mkdtemp(prefix="portside-engine-"))
+    with (folder / "log").open("wb") as log:
+        started = Engine(folder, _daemon(folder, log.fileno()))
+        try:
+            _await(started)
+            _plugins(folder)
+            _images(started)
+            yield started
+        finally:
+            _end(started)
+
+
+def _daemon(folder: Path, log: int) -> subprocess.Popen[bytes]:
+    words = [
+        *(str(INSTALLED / "root/usr/sbin/dockerd"), "--iptables=false", "--ip6tables=false"),
+        *("--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-p", f"{folder}/pid"),
+        *("-H", f"unix://{folder}/docker.sock", "--bip", "172.30.254.1/24"),
+        *("--default-address-pool", "base=172.31.0.0/16,size=24"),
+    ]
+    path = f"{INSTALLED / 'root/usr/bin'}:{INSTALLED / 'root/usr/sbin'}:{os.environ['PATH']}"
+    return subprocess.Popen(
+        words,
+        env={**os.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+
+
+def _await(started: Engine) -> None:
+    until = time.monotonic() + _START_S
+    while time.monotonic() < until and started.process.poll() is None:
+        with suppress(EngineFailed):
+            started.docker("info")
+            return
+        time.sleep(0.1)  # another process: there is nothing to wait on but its answer
+    raise EngineFailed(f"the engine did not start:\n{_tail(started)}")
+
+
+def _plugins(folder: Path) -> None:
+    """Give the engine's command Compose and Buildx."""
+    plugins = folder / "config" / "cli-plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "docker-compose").symlink_to(TOOLS / "validators" / "bin" / "docker-compose")
+    (plugins / "docker-buildx").symlink_to(INSTALLED / "root/usr/libexec/docker/cli-plugins/docker-buildx")
+
+
+def _images(started: Engine) -> None:
+    started.docker("import", str(INSTALLED / "base.tar"), "bare:1", timeout_s=300)
+    trusting = started.folder / "base"
+    (trusting / "authorities").mkdir(parents=True)
+    for authority in _AUTHORITIES.glob("*.crt"):
+        shutil.copy(authority, trusting / "authorities")
+    bundle = "/etc/ssl/certs/ca-certificates.crt"
+    (trusting / "Dockerfile").write_text(
+        "FROM bare:1\n"
+        # As in the official images: else each layer that asks apt keeps 70 MB of its caches.
+        'RUN echo \'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";\' >/etc/apt/apt.conf.d/docker-clean'
+        " && rm -rf /var/cache/apt/*.bin /var/lib/apt/lists/*\n"
+        f"COPY authorities {_AUTHORITIES}/\n"
+        "RUN update-ca-certificates && ln -s python3 /usr/bin/python\n"
+        f"ENV PIP_CERT={bundle} SSL_CERT_FILE={bundle} NODE_EXTRA_CA_CERTS={bundle}\n"
+    )
+    started.build(BASE, trusting)
+    proxies = started.folder / "proxies"
+    proxies.mkdir()
+    packages = "nginx-light haproxy redis-server wget"
+    (proxies / "Dockerfile").write_text(
+        f"FROM {BASE}\nRUN apt-get update -q && apt-get install -qy --no-install-recommends {packages}\n"
+    )
+    started.build(PROXIES, proxies)
+
+
+def _end(started: Engine) -> None:
+    with suppress(EngineFailed, subprocess.TimeoutExpired):
+        if running := started.docker("ps", "-q").split():
+            started.docker("kill", *running)
+    started.process.send_signal(signal.SIGTERM)
+    try:
+        started.process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(started.process.pid, signal.SIGKILL)
+        started.process.wait()
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+    for mount in reversed([one for one in mounts if one.startswith(f"{started.folder}/")]):
+        subprocess.run(["umount", "-l", mount], check=False)
+    shutil.rmtree(started.folder)
+
+
+def _tail(started: Engine) -> str:
+    return (started.folder / "log").read_text(encoding="utf-8", errors="replace")[-3000:]
