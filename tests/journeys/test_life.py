@@ -279,13 +279,18 @@ async def test_requests_are_logged_once_and_counted(steady: Serving) -> None:
     connection.close()
     assert 'mcp_tool_executions_total{status="ok",tool_name="echo"} 1.0' in text
     assert 'tool_name="no_such_tool"' not in text
-    lines = [json.loads(line) for line in server_lines(steady)]
-    logged: list[Any] = [line for line in lines if line.get("rpc_method") == "tools/call"]
+    async with asyncio.timeout(5):
+        while len(logged := [line for line in logged_by(steady) if line.get("rpc_method") == "tools/call"]) < 2:
+            await asyncio.sleep(0.01)  # lines of requests are written together, a moment later
     assert [(line["event"], line["name"], line["outcome"], line["status"]) for line in logged] == [
         ("http.request", "echo", "ok", 200),
         ("http.request", "no_such_tool", "tool_error", 200),
     ]
     assert "secret words" not in steady.printed()
+
+
+def logged_by(server: Serving) -> list[Any]:
+    return [json.loads(line) for line in server_lines(server)]
 
 
 def server_lines(server: Serving) -> list[str]:
