@@ -6,7 +6,7 @@ import pytest
 
 from tests.engine import engine as engines
 from tests.engine.engine import Engine
-from tests.engine.projects import Image, built
+from tests.engine.projects import Image, build, project
 
 
 @pytest.fixture(scope="session")
@@ -18,4 +18,4 @@ def engine() -> Generator[Engine]:
 @pytest.fixture(scope="session")
 def image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Image:
     """The example's image, from the rendered Dockerfile as it is."""
-    return built(engine, tmp_path_factory.mktemp("image"))
+    return build(engine, project(tmp_path_factory.mktemp("image")))

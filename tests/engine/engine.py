@@ -152,20 +152,31 @@ def _images(started: Engine) -> None:
     packages = "nginx-light haproxy redis-server wget"
     (proxies / "Dockerfile").write_text(
         f"FROM {BASE}\nRUN apt-get update -q && apt-get install -qy --no-install-recommends {packages}\n"
+        # A new volume takes its owner from what it is mounted over, which is Redis's user in Redis's image.
+        "RUN mkdir /data && chown 999:999 /data\n"
     )
     started.build(PROXIES, proxies)
 
 
 def _end(started: Engine) -> None:
+    """End every container, then the engine, and take away what both leave in the system: bridges, mounts, files."""
+    bridges = list[str]()
     with suppress(EngineFailed, subprocess.TimeoutExpired):
-        if running := started.docker("ps", "-q").split():
-            started.docker("kill", *running)
+        if all_of_them := started.docker("ps", "-aq").split():
+            started.docker("rm", "-f", *all_of_them)
+        networks = started.docker("network", "ls", "-q", "--filter", "type=custom").split()
+        bridges += [f"br-{id}" for id in networks]
+        if networks:
+            started.docker("network", "rm", *networks)
     started.process.send_signal(signal.SIGTERM)
     try:
         started.process.wait(_STOP_S)
     except subprocess.TimeoutExpired:
         os.killpg(started.process.pid, signal.SIGKILL)
         started.process.wait()
+    for bridge in (*bridges, "docker0"):
+        if Path("/sys/class/net", bridge).exists():
+            subprocess.run(["ip", "link", "delete", bridge], check=False)
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
     for mount in reversed([one for one in mounts if one.startswith(f"{started.folder}/")]):
         subprocess.run(["umount", "-l", mount], check=False)

@@ -3,16 +3,21 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.engine.engine import BASE, PROXIES, Engine
+from tests.engine.engine import BASE, Engine
 from tests.processes import ROOT
 
 NAME: Final = "notebook"
 SECRET: Final = "5f0e1d2c3b4a59687786958a4b3c2d1e0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 _WHEEL: Final = "portside-0.1.0-py3-none-any.whl"
+
+
+class CommandFailed(Exception):
+    """A command of portside ended with another code than 0; says what it printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +28,13 @@ class Image:
     project: Path
 
 
-def project(folder: Path, more: str = "", public_url: str = "https://localhost") -> Path:
-    """Write the example as a project of its own, with a wheel of this portside beside it; return its folder."""
+def project(
+    folder: Path, keys: str = "", tables: str = "", *, public_url: str = "https://localhost", version: str = "1.0.0"
+) -> Path:
+    """Write the example as a project of its own, with a wheel of this portside beside it; return its folder.
+
+    `keys` are lines of the table `deploy`, `tables` whole tables.
+    """
     place = folder / NAME
     shutil.copytree(
         ROOT / "examples" / "notebook", place, ignore=shutil.ignore_patterns("__pycache__", "portside.toml")
@@ -38,15 +48,16 @@ public_url = "{public_url}"
 
 [deploy]
 name = "{NAME}"
-image = "{NAME}:1.0.0"
+image = "{NAME}:{version}"
 domains = ["localhost"]
 secrets = ["ENCRYPTION_KEY", "JWT_SECRET"]
-{more}
+{keys}
 
 [deploy.build]
 requirements = "requirements.txt"
 wheel = "{_WHEEL}"
 base = "{BASE}"
+{tables}
 """,
         encoding="utf-8",
     )
@@ -55,22 +66,24 @@ base = "{BASE}"
     return place
 
 
-def portside(place: Path, *words: str) -> str:
-    """Run a command of portside in a project; return what it printed. Raises CalledProcessError."""
+def portside(place: Path, *words: str, environment: Mapping[str, str] | None = None) -> str:
+    """Run a command of portside in a project; return what it printed. Raises CommandFailed."""
     done = subprocess.run(
-        [sys.executable, "-m", "portside", *words], cwd=place, check=True, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "portside", *words],
+        cwd=place,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=400,
     )
+    if done.returncode:
+        raise CommandFailed(f"portside {' '.join(words)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
-def built(engine: Engine, folder: Path) -> Image:
-    """Render and build the example's image."""
-    place = project(folder)
+def build(engine: Engine, place: Path, version: str = "1.0.0") -> Image:
+    """Render and build the image of a project."""
     portside(place, "deploy", "render", "image")
-    engine.build(f"{NAME}:1.0.0", place)
-    return Image(f"{NAME}:1.0.0", place)
-
-
-def stand_ins() -> str:
-    """Return the lines of a description that name images which are here."""
-    return "".join(f'{name} = "{PROXIES}"\n' for name in ("nginx", "haproxy", "redis"))
+    engine.build(f"{NAME}:{version}", place)
+    return Image(f"{NAME}:{version}", place)
