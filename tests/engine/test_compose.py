@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Generator
-from pathlib import Path
 from typing import Final
 
 import httpx2
@@ -91,8 +90,7 @@ async def test_a_replica_that_is_lost_under_load_takes_along_only_what_was_on_it
     assert [one for one in pressing.failed if one.began > again] == []
 
 
-def test_nothing_is_left_once_it_is_taken_down(engine: Engine, tmp_path: Path) -> None:
-    with deployment(engine, tmp_path, ALONE, "1.0.1") as started:
-        assert started.left()
-        started.compose("down", "-v")
-        assert started.left() == []
+async def test_nothing_is_left_once_it_is_taken_down(ran: Deployment) -> None:
+    assert ran.left()
+    await asyncio.to_thread(ran.compose, "down", "-v")
+    assert ran.left() == []
