@@ -14,6 +14,8 @@ from jsonschema_rs import Draft202012Validator
 from portside.deploy import check, description
 from tests.cli.commands import run
 from tests.deploy.describing import GOOD, changed, loaded, project_in
+from tests.deploy.test_platform_rules import CLOUD
+from tests.targets.validators import TOOLS
 
 
 def test_rendering_writes_what_it_says_and_a_dry_run_writes_nothing(tmp_path: Path) -> None:
@@ -67,6 +69,39 @@ def test_a_validators_refusal_is_an_error(tmp_path: Path) -> None:
     assert done.returncode == 5
     assert "error  Dockerfile: hadolint: line 3 is wrong" in done.stdout
     assert "ran      hadolint" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("platform", "programs"),
+    [
+        ("image", {"hadolint"}),
+        ("compose", {"docker compose config", "haproxy -c"}),
+        ("kubernetes", {"kubectl kustomize"}),
+        ("ecs", {"cfn-lint"}),
+        ("cloudrun", set[str]()),
+        ("observability", {"promtool check config", "amtool check-config"}),
+    ],
+)
+def test_each_platforms_own_programs_are_asked_where_they_are(
+    platform: str, programs: set[str], tmp_path: Path
+) -> None:
+    project_in(tmp_path, CLOUD)
+    path = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
+    done = run("deploy", "check", platform, "--json", cwd=tmp_path, PATH=path)
+    (report,) = json.loads(done.stdout)
+    assert (done.returncode, report["findings"]) == (0, [])
+    assert {*report["ran"], *report["absent"]} == programs
+    # kubectl comes in no package that could be installed here.
+    if missing := [name for name in report["absent"] if not name.startswith("kubectl")]:
+        pytest.skip(f"{', '.join(missing)} missing: run tests/install-tools and tests/install-servers")
+
+
+def test_what_watches_a_deployment_is_rendered_like_a_platform(tmp_path: Path) -> None:
+    project_in(tmp_path)
+    done = run("deploy", "render", "observability", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    made = {one.name for one in (tmp_path / "deploy" / "observability").iterdir()}
+    assert {"prometheus.yml", "rules.yml", "alertmanager.yml", "dashboard.json"} <= made
 
 
 @pytest.mark.parametrize("replicas", [1, 3])

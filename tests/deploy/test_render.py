@@ -10,7 +10,7 @@ from portside.deploy import spec as specs
 from portside.errors import PortsideError
 from portside.targets.dump import HEAD
 from portside.targets.file import File
-from tests.deploy.describing import loaded
+from tests.deploy.describing import GOOD, loaded
 
 
 def states(written: tuple[render.Written, ...]) -> list[str]:
@@ -71,3 +71,33 @@ def test_no_value_of_a_secret_appears_in_what_is_rendered(
     made = render.PLATFORMS[platform].render(specs.spec(loaded(tmp_path), platform))
     assert "".join(file.text for file in made).count(CANARY) == 0
     assert platform in ("image", "observability") or "JWT_SECRET" in "".join(file.text for file in made)
+
+
+def test_a_file_that_holds_no_comment_is_ours_as_long_as_nobody_changes_it(tmp_path: Path) -> None:
+    first, second = File("ecs/a.json", "1\n"), File("ecs/a.json", "2\n")
+    assert states(render.write([first], tmp_path)) == ["new"]
+    assert states(render.write([second], tmp_path)) == ["changed"]
+    assert states(render.write([second], tmp_path)) == ["same"]
+    (tmp_path / "ecs/a.json").write_text("mine\n")
+    with pytest.raises(PortsideError, match="not made by portside"):
+        render.write([first], tmp_path)
+    assert states(render.write([first], tmp_path, force=True)) == ["changed"]
+    assert states(render.write([second], tmp_path)) == ["changed"]
+
+
+def test_a_file_is_still_ours_after_a_crash_between_remembering_and_writing_it(tmp_path: Path) -> None:
+    first, second, third = (File("ecs/a.json", f"{number}\n") for number in (1, 2, 3))
+    render.write([first], tmp_path)
+    render.write([second], tmp_path)
+    (tmp_path / "ecs/a.json").write_text(first.text)
+    assert states(render.write([third], tmp_path)) == ["changed"]
+
+
+@pytest.mark.parametrize("platform", render.PLATFORMS)
+def test_rendering_another_description_replaces_every_file_without_force(platform: str, tmp_path: Path) -> None:
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+    out = tmp_path / "out"
+    for folder, text in (("one", GOOD), ("other", GOOD.replace("weather", "climate"))):
+        project = loaded(tmp_path / folder, text)
+        render.write(render.PLATFORMS[platform].render(specs.spec(project, platform)), out)

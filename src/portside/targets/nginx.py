@@ -26,6 +26,8 @@ def render(front: Front) -> str:
         "worker_processes auto;",
         f"pid {front.runtime_folder}/nginx.pid;",
         "error_log /dev/stderr warn;",
+        "# Two files a connection: the client's and the replica's.",
+        "worker_rlimit_nofile 16384;",
         "events { worker_connections 8192; }",
         "",
         "http {",
