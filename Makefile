@@ -39,6 +39,8 @@ bench: $(dev) ## Measure against the official SDK, other proxies and nginx
 soak: $(dev) ## Run the tests that promise counts and kills at their full length; some two hours
 	@tests/install-tools
 	@tests/install-servers
+	@tests/install-engine
+	$(BIN)/python -m pytest --timeout 900 tests/engine/soak_apply.py
 	PORTSIDE_AUDIT_KILLS=500 $(BIN)/python -m pytest --timeout 3600 tests/audit/test_kill.py
 	SOAK_OPERATIONS=100000 SOAK_KILLS=500 $(BIN)/python -m pytest --timeout 3600 tests/protected/test_isolation.py tests/protected/test_audit_killed.py
 	SOAK_KILLS=1000 $(BIN)/python -m pytest -s --timeout 14000 tests/faults/test_killed_streams.py tests/faults/test_killed_calls.py
