@@ -110,6 +110,8 @@ async def test_no_forged_token_gets_in(deployed: tuple[Serving, Deployment], mon
     for name, token in tokens.items():
         if not token.isascii() or not token.isprintable():
             continue  # no header can carry it: tests/auth judges those
+        if name.endswith("in 31 s"):
+            continue  # a second later it is good: tests/auth judges it, by a clock that stands still
         reply = await ask(server.port, call("echo", {"text": "x"}, token=token))
         assert reply.status in (400, 401, 431), (name, reply.status)
 
