@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from portside.deploy.state import State
     from portside.settings.model import Settings
 
-_INTERRUPTED_TWICE: Final = 130
 _AUDIT: Final = (
     "PORTSIDE_AUDIT",
     "PORTSIDE_AUDIT_DIR",
@@ -156,7 +155,7 @@ def _summary(plan: "Plan", done: "Done") -> str:
 
 def _exit_code(done: "Done", interruptions: int) -> int:
     if done.outcome == "failed":
-        return _INTERRUPTED_TWICE if interruptions > 1 else exits.PARTLY_DONE
+        return exits.ENDED_AT_ONCE if interruptions > 1 else exits.PARTLY_DONE
     if not done.is_on_record:
         return exits.PARTLY_DONE
     return exits.OK if done.outcome == "applied" else exits.FAILED

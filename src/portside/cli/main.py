@@ -64,7 +64,7 @@ def run() -> None:
         done: object = main.main(standalone_mode=False)
         sys.exit(done if isinstance(done, int) else exits.OK)
     except click.Abort:
-        sys.exit(130)
+        sys.exit(exits.ENDED_AT_ONCE)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -57,11 +57,7 @@ def ask(platform: str, spec: Spec, files: Sequence[File], folder: Path) -> tuple
 
 
 def _hadolint(files: Sequence[File], folder: Path) -> Opinion:
-    found = _which("hadolint")
-    if found is None:
-        return Opinion("hadolint", "Dockerfile", None)
-    _put(files, folder)
-    return _run("hadolint", "Dockerfile", [found, "--no-color", str(folder / "Dockerfile")])
+    return _asked("hadolint", "Dockerfile", files, folder, ["--no-color", str(folder / "Dockerfile")])
 
 
 def _docker_compose(spec: Spec, files: Sequence[File], folder: Path) -> Opinion:
@@ -69,9 +65,8 @@ def _docker_compose(spec: Spec, files: Sequence[File], folder: Path) -> Opinion:
     command = _compose_command()
     if command is None:
         return Opinion(name, "compose.yaml", None)
-    _put(files, folder)
-    # Read by the validator, which says nothing of what is in it.
-    _put([File(f"{compose.FOLDER}/{path}", "") for path in compose.secret_files(spec)], folder)
+    # Secrets are read by the validator, which says nothing of what is in them.
+    _put([*files, *(File(f"{compose.FOLDER}/{path}", "") for path in compose.secret_files(spec))], folder)
     return _run(
         name, "compose.yaml", [*command, "-f", str(folder / compose.FOLDER / "compose.yaml"), "config", "--quiet"]
     )
@@ -86,56 +81,37 @@ def _compose_command() -> list[str] | None:
 
 def _kustomize(files: Sequence[File], folder: Path) -> Opinion:
     """Ask whether the base can be built; what the cluster says of it is known to the cluster alone."""
-    name, file = "kubectl kustomize", "kustomization.yaml"
-    program = _which("kubectl")
-    if program is None:
-        return Opinion(name, file, None)
-    _put(files, folder)
-    return _run(name, file, [program, "kustomize", str(folder / kubernetes.FOLDER), "--output", os.devnull])
+    arguments = ["kustomize", str(folder / kubernetes.FOLDER), "--output", os.devnull]
+    return _asked("kubectl kustomize", "kustomization.yaml", files, folder, arguments)
 
 
 def _cfn_lint(spec: Spec, files: Sequence[File], folder: Path) -> Opinion:
-    program = _which("cfn-lint")
-    if program is None:
-        return Opinion("cfn-lint", "template.json", None)
-    _put(files, folder)
-    template = str(folder / ecs.FOLDER / "template.json")
-    return _run("cfn-lint", "template.json", [program, "--regions", spec.ecs.region, "--template", template])
+    arguments = ["--regions", spec.ecs.region, "--template", str(folder / ecs.FOLDER / "template.json")]
+    return _asked("cfn-lint", "template.json", files, folder, arguments)
 
 
 def _promtool(files: Sequence[File], folder: Path) -> Opinion:
-    """Ask about the rules too, which the configuration names."""
-    name, file = "promtool check config", "prometheus.yml"
-    program = _which("promtool")
-    if program is None:
-        return Opinion(name, file, None)
-    # The token is looked for, and not read.
-    _put([*files, File(f"{observability.FOLDER}/{scraping.TOKEN_FILE}", "")], folder)
-    return _run(name, file, [program, "check", "config", str(folder / observability.FOLDER / file)], is_chatty=True)
+    """Ask about the rules too, which the configuration names; the token is looked for, and not read."""
+    token, file = File(f"{observability.FOLDER}/{scraping.TOKEN_FILE}", ""), "prometheus.yml"
+    arguments = ["check", "config", str(folder / observability.FOLDER / file)]
+    return _asked("promtool check config", file, [*files, token], folder, arguments, is_chatty=True)
 
 
 def _amtool(files: Sequence[File], folder: Path) -> Opinion:
-    name, file = "amtool check-config", "alertmanager.yml"
-    program = _which("amtool")
-    if program is None:
-        return Opinion(name, file, None)
-    _put(files, folder)
-    return _run(name, file, [program, "check-config", str(folder / observability.FOLDER / file)], is_chatty=True)
+    file = "alertmanager.yml"
+    arguments = ["check-config", str(folder / observability.FOLDER / file)]
+    return _asked("amtool check-config", file, files, folder, arguments, is_chatty=True)
 
 
 def _proxy(spec: Spec, folder: Path) -> Opinion:
     """Ask the proxy about its configuration, with a certificate and folders of this machine in place of its own."""
     file = compose.proxy_file(spec)
     name = "nginx -t" if file == "nginx.conf" else "haproxy -c"
-    program = _which(name.partition(" ")[0])
-    if program is None:
-        return Opinion(name, file, None)
     here = _local(compose.front(spec), folder)
     made = nginx.render(here) if file == "nginx.conf" else haproxy.render(here)
-    _put([File(f"local/{file}", made)], folder)
     path = str(folder / "local" / file)
     arguments = ["-t", "-q", "-e", "stderr", "-c", path] if file == "nginx.conf" else ["-c", "-q", "-f", path]
-    return _run(name, file, [program, *arguments])
+    return _asked(name, file, [File(f"local/{file}", made)], folder, arguments)
 
 
 def _local(front: Front, folder: Path) -> Front:
@@ -167,6 +143,23 @@ def _certificate() -> tuple[bytes, bytes]:
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return private, made.public_bytes(Encoding.PEM)
+
+
+def _asked(
+    name: str,
+    file: str,
+    files: Sequence[File],
+    folder: Path,
+    arguments: Sequence[str],
+    *,
+    is_chatty: bool = False,
+) -> Opinion:
+    """Put files into a folder and run the program that a validator's name begins with, where it is installed."""
+    program = _which(name.partition(" ")[0])
+    if program is None:
+        return Opinion(name, file, None)
+    _put(files, folder)
+    return _run(name, file, [program, *arguments], is_chatty=is_chatty)
 
 
 def _run(name: str, file: str, command: Sequence[str], *, is_chatty: bool = False) -> Opinion:

@@ -33,6 +33,7 @@ _IGNORED: Final = (
     "logs",
     "tmp",
     "deploy",
+    ".portside",
     "Dockerfile",
     ".dockerignore",
 )
