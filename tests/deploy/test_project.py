@@ -104,6 +104,8 @@ def test_a_secret_that_was_written_down_is_not_repeated(tmp_path: Path) -> None:
         changed({"secrets": f'secrets = ["{value}"]'}),
         changed({}, f'[deploy.compose]\nsubnet = 3\n[auth]\njwt_secret = "{value}"'),
         changed({"server_secrets": f'server_secrets = "{value}"'}),
+        changed({"image": f'image = "robot:{value}@registry.acme.io/weather:1.4.2"'}),
+        changed({"image": f'image = "https://robot:{value}@registry.acme.io/weather:1.4.2"'}),
     ):
         with pytest.raises(SettingsInvalid) as caught:
             loaded(tmp_path, text)

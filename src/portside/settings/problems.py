@@ -18,6 +18,9 @@ _FILES: Final = tuple(f"{name}_FILE" for name in SECRET_NAMES)
 _KNOWN: Final = frozenset((*_NAMES, *_FILES, *ALIASES))
 # The hosted server's own DATABASE_URI is no near miss.
 _MEANT: Final = tuple(sorted(name for name in _KNOWN if name.removesuffix("_FILE") not in (*ALIASES, "REDIS_PASSWORD")))
+_LOGIN: Final = re.compile(r"(?<!\S)[^\s/:@]+:(?!//)\S*@")
+"""A name and a password before a host, as in the reference of an image."""
+
 _OTHERS: Final = frozenset({"SERVER_IP"})
 """Names of other software that are one letter away from ours."""
 
@@ -50,8 +53,8 @@ def wrong(entry: Entry, value: object, origin: str) -> Problem:
 
 
 def shown(value: object) -> str:
-    """Return a value as it may be printed: in quotes, not too long, without the password of a URL."""
-    return repr(re.sub(r"//\S*@", "//********@", str(value))[:200])
+    """Return a value as it may be printed: in quotes, not too long, without a login, in a URL or before a host."""
+    return repr(_LOGIN.sub("********@", re.sub(r"//\S*@", "//********@", str(value)))[:200])
 
 
 def unsafe(settings: Settings, origins: Mapping[str, str], doubted: Collection[str] = ()) -> list[Problem]:
