@@ -13,11 +13,12 @@ from pathlib import Path
 from portside.audit import keys
 from portside.audit.base import AuditUnavailable, Stored, Unreadable
 from portside.audit.finding import Report
+from portside.audit.rows import Receipt
 from portside.audit.sinks import files
 from portside.audit.sinks.file import FileSink
 from portside.audit.tail import RETRY_S
 from portside.audit.verify import verify
-from portside.audit.writer import Receipt, Writer
+from portside.audit.writer import Writer
 from portside.clock import ManualClock
 from portside.secret import Secret
 from tests.audit.kept import call

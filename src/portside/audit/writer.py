@@ -9,12 +9,11 @@ from typing import Final, NamedTuple, Self
 import structlog
 
 from portside.audit import chain
-from portside.audit.base import AuditUnavailable, Last, Sink, Stored
-from portside.audit.chain import Head, Mark, Position, Seal, State
+from portside.audit.base import AuditUnavailable, Sink
 from portside.audit.event import Detail, Event, encode, life
 from portside.audit.keys import Signer
-from portside.audit.shipping import Ship, Shipping
-from portside.audit.tail import Tail
+from portside.audit.rows import Receipt, Rows
+from portside.audit.shipping import Ship
 from portside.clock import Clock
 
 GROUP: Final = 500
@@ -27,14 +26,6 @@ MAX_WAITING: Final = 20_000
 
 _SERVER_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,63}", re.ASCII)
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("portside.audit")
-
-
-class Receipt(NamedTuple):
-    """Where an event is on record."""
-
-    writer: str
-    sequence: int
-    hash: str
 
 
 class _Waiting(NamedTuple):
@@ -70,15 +61,11 @@ class Writer:
             raise ValueError(f"server id {server_id!r}: expected 1 to 63 of A-Z a-z 0-9 . _ -")
         self.name = f"{server_id}.{os.urandom(8).hex()}"
         self._sink = sink
-        self._signer = signer
-        self._clock = clock
-        self._shipping = None if ship is None else Shipping(ship)
+        self._rows = Rows(self.name, sink, signer, clock, ship)
         self._checkpoint_s = checkpoint_s
         self._beat_s = checkpoint_s / 12
         self._timeout_s = timeout_s
         self._details = details or {}
-        self._tail = Tail(self.name, sink, clock)
-        self._known: dict[str, Last] = {}
         self._waiting: list[_Waiting] = []
         self._writing: Sequence[_Waiting] = ()
         self._is_urgent = False
@@ -90,7 +77,7 @@ class Writer:
         self._is_open = False
 
     def __repr__(self) -> str:
-        return f"<Writer {self.name} at {self._tail.position.sequence}>"
+        return f"<Writer {self.name} at {self._rows.sequence}>"
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -102,14 +89,14 @@ class Writer:
     @property
     def failure(self) -> str | None:
         """Why nothing can be put on record at the moment; None while it can. For health checks."""
-        return self._tail.failure
+        return self._rows.failure
 
     async def open(self) -> None:
         """Write the start entry. Raises AuditUnavailable, and then has closed the sink."""
         try:
             repairs = await self._sink.repair()
             async with self._lock:
-                await self._seal("start", Event(kind="start", details=self._details))
+                await self._rows.seal("start", Event(kind="start", details=self._details))
             self._is_open = True
             for repair in repairs:
                 await self.append(life("repaired", place=repair.place, bytes=repair.size, sha256=repair.sha256))
@@ -150,7 +137,7 @@ class Writer:
             raise AuditUnavailable(f"audit writer {self.name} is closed; expected an open one")
         if len(self._waiting) >= MAX_WAITING:
             raise AuditUnavailable(f"{MAX_WAITING} events wait to be put on record; expected the sink to keep up")
-        self._waiting.append(_Waiting(encode(event), self._now_us(), asyncio.get_running_loop().time(), done))
+        self._waiting.append(_Waiting(encode(event), self._rows.now_us(), asyncio.get_running_loop().time(), done))
 
     def _begin(self) -> None:
         """Begin to write what waits."""
@@ -181,9 +168,8 @@ class Writer:
         The writer calls this by itself, twelve times in `checkpoint_s`, so that a failed one is tried again soon.
         """
         async with self._lock:
-            age_s = self._clock.monotonic() - self._tail.sealed_at
-            if self._is_open and age_s > self._checkpoint_s - self._beat_s:
-                await self._seal("running")
+            if self._is_open and self._rows.age_s > self._checkpoint_s - self._beat_s:
+                await self._rows.seal("running")
 
     async def close(self) -> None:
         """Put on record what waits, then the stop entry, and let go of the sink. May be called twice.
@@ -204,12 +190,9 @@ class Writer:
             async with self._lock:
                 if self._beating is not None:
                     self._beating.cancel()
-                await self._tail.recover(at_once=True)
-                await self._seal("stop", life("stop"))
+                await self._rows.seal("stop", life("stop"), at_once=True)
         finally:
-            await self._sink.close()
-            if self._shipping is not None:
-                await self._shipping.close(self._timeout_s)
+            await self._rows.close(self._timeout_s)
 
     async def _beat(self) -> None:
         while True:
@@ -237,8 +220,7 @@ class Writer:
 
     async def _keep(self, group: Sequence[_Waiting]) -> None:
         try:
-            await self._tail.recover()
-            receipts = await self._kept(group)
+            receipts = await self._rows.keep((event, time_us) for event, time_us, _, _ in group)
         except Exception as error:  # whatever it is, those who wait must hear of it
             for waiting in group:
                 if waiting.done is not None and not waiting.done.done():
@@ -249,44 +231,3 @@ class Writer:
         for waiting, receipt in zip(group, receipts, strict=True):
             if waiting.done is not None and not waiting.done.done():
                 waiting.done.set_result(receipt)
-
-    async def _kept(self, group: Sequence[_Waiting]) -> list[Receipt]:
-        position, rows, receipts = self._tail.position, list[Stored](), list[Receipt]()
-        for event, time_us, _, _ in group:
-            position, row = chain.follow(position, time_us=time_us, event=event)
-            rows.append(row)
-            receipts.append(Receipt(row.writer, row.sequence, row.hash))
-            if position.unsigned >= chain.MAX_UNSIGNED - 1:
-                position, row = self._sealed(position, "running", None)
-                rows.append(row)
-        await self._commit(position, rows)
-        return receipts
-
-    async def _seal(self, state: State, event: Event | None = None) -> None:
-        await self._tail.recover()
-        changed = [last for last in await self._sink.last() if last.writer != self.name and self._is_news(last)]
-        heads = [Head(last.hash, last.sequence, last.writer, last.ended) for last in changed]
-        position, row = self._sealed(self._tail.position, state, heads, b"" if event is None else encode(event))
-        await self._commit(position, [row])
-        self._known.update((last.writer, last) for last in changed)
-
-    def _is_news(self, last: Last) -> bool:
-        return self._known.get(last.writer) != last
-
-    def _sealed(
-        self, position: Position, state: State, heads: list[Head] | None, event: bytes = b""
-    ) -> tuple[Position, Stored]:
-        handovers = self._signer.handovers if state == "start" else []
-        seal = Seal(handovers=handovers, head=position.hash, heads=heads, previous=position.signed, state=state)
-        position, row = chain.follow(position, time_us=self._now_us(), event=event, seal=seal)
-        return position._replace(unsigned=0, signed=Mark(row.hash, row.sequence)), self._signer.seal(row)
-
-    async def _commit(self, position: Position, rows: Sequence[Stored]) -> None:
-        await self._tail.commit(position, rows)
-        if self._shipping is not None:
-            for row in rows:
-                if row.key is not None:
-                    self._shipping.put(row)
-
-    def _now_us(self) -> int:
-        return round(self._clock.now() * 1_000_000)
