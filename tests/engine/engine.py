@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from tests.engine.running import CommandFailed, run
 from tests.installed import TOOLS
 from tests.processes import ROOT
 
@@ -30,7 +31,7 @@ _STOP_S: Final = 30.0
 
 
 class EngineFailed(Exception):
-    """A command of the engine failed, or the engine did not start; says what it printed."""
+    """The engine did not start; says what it printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,38 +44,29 @@ class Engine:
     @property
     def environment(self) -> Mapping[str, str]:
         """What a command needs to find the engine, and Compose as its plugin."""
-        path = f"{INSTALLED / 'root/usr/bin'}:{INSTALLED / 'root/usr/sbin'}:{os.environ['PATH']}"
         return {
             **os.environ,
-            "PATH": path,
+            "PATH": _path(),
             "DOCKER_HOST": f"unix://{self.folder}/docker.sock",
             "DOCKER_CONFIG": str(self.folder / "config"),
         }
 
     def docker(self, *words: str, cwd: Path | None = None, timeout_s: float = 120) -> str:
-        """Run `docker` and return what it printed. Raises EngineFailed."""
-        done = subprocess.run(
-            ["docker", *words],
-            cwd=cwd,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-        )
-        if done.returncode:
-            raise EngineFailed(f"docker {' '.join(words)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout
+        """Run `docker` and return what it printed. Raises CommandFailed."""
+        return self._docker(*words, cwd=cwd, timeout_s=timeout_s).stdout
 
     def logs(self, name: str) -> str:
         """Return what a container has printed, to both streams."""
-        words = ["docker", "logs", name]
-        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60, check=True)
+        done = self._docker("logs", name)
         return done.stdout + done.stderr
 
     def build(self, tag: str, folder: Path) -> None:
         """Build the Dockerfile of a folder; steps reach the network as this machine does."""
         self.docker("build", "--network=host", "-t", tag, ".", cwd=folder, timeout_s=600)
+
+    def _docker(self, *words: str, cwd: Path | None = None, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+        named = f"docker {' '.join(words)}"
+        return run(["docker", *words], named=named, cwd=cwd, environment=self.environment, timeout_s=timeout_s)
 
 
 @contextmanager
@@ -94,6 +86,10 @@ def engine() -> Generator[Engine]:
             _end(started)
 
 
+def _path() -> str:
+    return f"{INSTALLED / 'root/usr/bin'}:{INSTALLED / 'root/usr/sbin'}:{os.environ['PATH']}"
+
+
 def _daemon(folder: Path, log: int) -> subprocess.Popen[bytes]:
     words = [
         *(str(INSTALLED / "root/usr/sbin/dockerd"), "--iptables=false", "--ip6tables=false"),
@@ -101,10 +97,9 @@ def _daemon(folder: Path, log: int) -> subprocess.Popen[bytes]:
         *("-H", f"unix://{folder}/docker.sock", "--bip", "172.30.254.1/24"),
         *("--default-address-pool", "base=172.31.0.0/16,size=24"),
     ]
-    path = f"{INSTALLED / 'root/usr/bin'}:{INSTALLED / 'root/usr/sbin'}:{os.environ['PATH']}"
     return subprocess.Popen(
         words,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": _path()},
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -115,7 +110,7 @@ def _daemon(folder: Path, log: int) -> subprocess.Popen[bytes]:
 def _await(started: Engine) -> None:
     until = time.monotonic() + _START_S
     while time.monotonic() < until and started.process.poll() is None:
-        with suppress(EngineFailed):
+        with suppress(CommandFailed):
             started.docker("info")
             return
         time.sleep(0.1)  # another process: there is nothing to wait on but its answer
@@ -161,7 +156,7 @@ def _images(started: Engine) -> None:
 def _end(started: Engine) -> None:
     """End every container, then the engine, and take away what both leave in the system: bridges, mounts, files."""
     bridges = list[str]()
-    with suppress(EngineFailed, subprocess.TimeoutExpired):
+    with suppress(CommandFailed, subprocess.TimeoutExpired):
         if all_of_them := started.docker("ps", "-aq").split():
             started.docker("rm", "-f", *all_of_them)
         networks = started.docker("network", "ls", "-q", "--filter", "type=custom").split()

@@ -1,7 +1,6 @@
 """The example server as somebody's project, described, rendered and built as its own commands do it."""
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,15 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from tests.engine.engine import BASE, Engine
+from tests.engine.running import run
 from tests.processes import ROOT
 
 NAME: Final = "notebook"
 SECRET: Final = "5f0e1d2c3b4a59687786958a4b3c2d1e0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 _WHEEL: Final = "portside-0.1.0-py3-none-any.whl"
-
-
-class CommandFailed(Exception):
-    """A command of portside ended with another code than 0; says what it printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +58,14 @@ base = "{BASE}"
         encoding="utf-8",
     )
     wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(place), str(ROOT)]
-    subprocess.run(wheel, check=True, capture_output=True, timeout=120)
+    run(wheel, named="pip wheel")
     return place
 
 
 def portside(place: Path, *words: str, environment: Mapping[str, str] | None = None) -> str:
     """Run a command of portside in a project; return what it printed. Raises CommandFailed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "portside", *words],
-        cwd=place,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
-    if done.returncode:
-        raise CommandFailed(f"portside {' '.join(words)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    named, program = f"portside {' '.join(words)}", [sys.executable, "-m", "portside"]
+    done = run([*program, *words], named=named, cwd=place, environment=environment)
     return done.stdout
 
 

@@ -2,13 +2,13 @@
 
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.engine.engine import BASE, INSTALLED, PROXIES, Engine
+from tests.engine.running import run
 from tests.installed import TOOLS
 from tests.processes import ROOT, free_port
 
@@ -17,11 +17,6 @@ BLOCKS: Final = ("notebook", "everything", "ask", "down")
 
 _NEEDED: Final = ("src", "examples", "pyproject.toml", "README.md", "LICENSE")
 _PORTS: Final = ("8080", "8443", "8404")
-_TYPED_S: Final = 400
-
-
-class TypingFailed(Exception):
-    """A command of the README failed; says what was printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +29,15 @@ class Reader:
     ports: dict[str, str]
 
     def type(self, *blocks: str, folder: str = ".", more: str = "") -> str:
-        """Type blocks of commands one after the other in one shell; return what they printed. Raises TypingFailed.
+        """Type blocks of commands one after the other in one shell; return what they printed. Raises CommandFailed.
 
         Only ports are others, and `more` is typed after them.
         """
         script = "\n".join(["set -e", *(self.with_ports(commands()[block]) for block in blocks), more])
         path = f"{self.programs}:{Path(sys.executable).parent}:{self.engine.environment['PATH']}"
-        done = subprocess.run(
-            ["bash", "-c", script],
-            cwd=self.repository / folder,
-            env={**self.engine.environment, "PATH": path},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_TYPED_S,
-        )
-        if done.returncode:
-            raise TypingFailed(f"{' and '.join(blocks)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout
+        environment = {**self.engine.environment, "PATH": path}
+        named, where = " and ".join(blocks), self.repository / folder
+        return run(["bash", "-c", script], named=named, cwd=where, environment=environment).stdout
 
     def with_ports(self, text: str) -> str:
         """Return a text with free ports instead of those that the examples take."""
