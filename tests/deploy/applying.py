@@ -20,8 +20,10 @@ security_groups = ["sg-0123456789abcdef0"]
 
 UP: Final = "docker compose -p weather -f compose/compose.yaml up --detach --wait --wait-timeout 300"
 FIRST: Final = f"{UP} --remove-orphans"
+BACK: Final = f"{FIRST} --no-deps redis postgres server-1 server-2 server-3 haproxy"
 DOWN: Final = "docker compose -p weather -f compose/compose.yaml down --remove-orphans"
-ROLL: Final = [f"{UP} redis postgres", *(f"{UP} --no-deps server-{number}" for number in (1, 2, 3)), FIRST]
+MIGRATE: Final = "docker compose -p weather -f compose/compose.yaml run --rm --no-deps --no-TTY migration"
+ROLL: Final = [f"{UP} redis postgres", MIGRATE, *(f"{UP} --no-deps server-{number}" for number in (1, 2, 3)), FIRST]
 
 
 @pytest.fixture

@@ -144,12 +144,15 @@ def container(service: str, *, state: str = "running", health: str = "healthy", 
     return json.dumps({**one, "Health": health, "ExitCode": code, "Image": image, "Publishers": []}) + "\n"
 
 
-SERVICES: Final = ("redis", "postgres", "server-1", "server-2", "server-3", "haproxy")
+SERVICES: Final = ("redis", "postgres", "migration", "server-1", "server-2", "server-3", "haproxy")
 
 
 def containers(*services: str) -> str:
     """Return what `docker compose ps` prints where these run, or all, and are healthy."""
-    return "".join(container(service) for service in services or SERVICES)
+    return "".join(
+        container(service, state="exited", health="") if service == "migration" else container(service)
+        for service in services or SERVICES
+    )
 
 
 def deployed(folder: Path, text: str = GOOD) -> None:

@@ -11,7 +11,7 @@ from portside.audit.event import decode
 from portside.audit.export import sources
 from portside.audit.sinks import files
 from tests.cli.commands import run
-from tests.deploy.applying import DOWN, FIRST, ROLL, applied, deploy, project, records, stand_ins
+from tests.deploy.applying import BACK, DOWN, FIRST, ROLL, applied, deploy, project, records, stand_ins
 from tests.deploy.describing import changed
 from tests.deploy.standins import CANARY, StandIns, another_image, container, deployed, ended, running
 
@@ -65,9 +65,9 @@ def test_what_fails_is_rolled_back_to_the_very_files_before(project: Path, stand
     applied(project, stand_ins)
     before = (project / "deploy" / "compose" / "compose.yaml").read_bytes()
     deployed(project, another_image())
-    stand_ins.answer("up", "server-2", err=f"manifest unknown, token {CANARY}-JWT_SECRET\n", code=1)
+    stand_ins.answer("up", "server-2", err=f"manifest unknown, token {CANARY}-JWT_SECRET\n", code=1, times=1)
     _, err = deploy(project, stand_ins, "apply", "compose", "--yes", code=1)
-    assert stand_ins.commands == [*ROLL[:3], FIRST]
+    assert stand_ins.commands == [*ROLL[:4], BACK]
     assert "  | manifest unknown, token ********" in err
     assert "going back to" in err
     assert (project / "deploy" / "compose" / "compose.yaml").read_bytes() == before
@@ -180,7 +180,7 @@ def test_an_apply_is_audited_where_an_audit_log_is_kept(project: Path, stand_ins
     assert run("audit", "init-key", str(key), cwd=project).returncode == 0
     audit = {"PORTSIDE_AUDIT": "file", "PORTSIDE_AUDIT_DIR": str(log), "PORTSIDE_AUDIT_KEY_PATH": str(key)}
     stand_ins.answer("up", times=1)
-    stand_ins.answer("up", "server-1", code=1)
+    stand_ins.answer("up", "server-1", code=1, times=1)
     deploy(project, stand_ins, "apply", "compose", "--yes", environ=audit)
     deployed(project, another_image())
     deploy(project, stand_ins, "apply", "compose", "--yes", code=1, environ=audit)

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from portside.deploy.releases import KEPT
-from tests.deploy.applying import ECS, FIRST, ROLL, applied, deploy, project, records, stand_ins
+from tests.deploy.applying import BACK, ECS, FIRST, ROLL, applied, deploy, project, records, stand_ins
 from tests.deploy.describing import changed
 from tests.deploy.standins import StandIns, another_image, containers, deployed
 
@@ -29,8 +29,8 @@ def test_what_failed_is_left_where_that_is_asked_for(project: Path, stand_ins: S
     deployed(project, another_image())
     stand_ins.answer("up", "server-1", code=1)
     _, err = deploy(project, stand_ins, "apply", "compose", "--yes", "--no-rollback", code=6)
-    assert stand_ins.commands == ROLL[:2]
-    assert f"portside deploy:   {ROLL[1]}" in err
+    assert stand_ins.commands == ROLL[:3]
+    assert f"portside deploy:   {ROLL[2]}" in err
     out, _ = deploy(project, stand_ins, "apply", "compose", "--dry-run")
     assert "failed: what is in force now is not known" in out
 
@@ -41,7 +41,7 @@ def test_a_rollback_that_fails_says_what_is_left(project: Path, stand_ins: Stand
     stand_ins.answer("up", err="the engine is gone\n", code=1)
     _, err = deploy(project, stand_ins, "apply", "compose", "--yes", code=6)
     assert "not rolled back" in err
-    assert f"portside deploy:   {FIRST}" in err
+    assert f"portside deploy:   {BACK}" in err
     assert records(project, stand_ins)[0]["outcome"] == "failed"
 
 

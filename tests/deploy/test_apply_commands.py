@@ -10,7 +10,7 @@ from portside.deploy import spec as specs
 from portside.deploy.engines.registry import ENGINES
 from portside.deploy.engines.shape import Change, Piece, Step
 from portside.errors import PortsideError
-from tests.deploy.applying import ECS, UP
+from tests.deploy.applying import BACK, ECS, MIGRATE, UP
 from tests.deploy.describing import changed, loaded
 
 
@@ -42,6 +42,7 @@ def test_compose_replaces_replicas_one_after_the_other(tmp_path: Path) -> None:
     steps = ENGINES["compose"].apply(change("compose", tmp_path))
     assert said(steps) == [
         f"{UP} redis postgres",
+        MIGRATE,
         f"{UP} --no-deps server-1",
         f"{UP} --no-deps server-2",
         f"{UP} --no-deps server-3",
@@ -54,7 +55,7 @@ def test_compose_has_the_proxy_read_another_configuration(tmp_path: Path) -> Non
     other = change("compose", tmp_path, before={**one.before, "compose/haproxy.cfg": "another"})
     reread = ["docker compose -p weather -f compose/compose.yaml restart haproxy", f"{UP} --no-deps haproxy"]
     assert said(ENGINES["compose"].apply(other))[-2:] == reread
-    assert said(ENGINES["compose"].restore(other, ())) == [f"{UP} --remove-orphans", *reread]
+    assert said(ENGINES["compose"].restore(other, ())) == [BACK, *reread]
 
 
 def test_compose_replaces_all_at_once_where_a_network_is_another_one(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from portside.deploy import history
-from tests.deploy.applying import DOWN, FIRST, ROLL, applied, deploy, project, records, stand_ins
+from tests.deploy.applying import BACK, DOWN, ROLL, applied, deploy, project, records, stand_ins
 from tests.deploy.standins import (
     CANARY,
     StandIns,
@@ -60,7 +60,7 @@ def test_a_failure_at_any_step_goes_back(failing: int, project: Path, stand_ins:
     deployed(project, another_image())
     stand_ins.answer(*ROLL[failing].split(), code=1, times=1)
     deploy(project, stand_ins, "apply", "compose", "--yes", code=1)
-    assert stand_ins.commands == [*ROLL[: failing + 1], FIRST]
+    assert stand_ins.commands == [*ROLL[: failing + 1], BACK]
     assert records(project, stand_ins)[0]["outcome"] == "rolled_back"
 
 
@@ -75,14 +75,14 @@ def test_what_hangs_is_ended_at_the_deadline(project: Path, stand_ins: StandIns)
 def test_the_first_interruption_ends_the_command_and_goes_back(project: Path, stand_ins: StandIns) -> None:
     applied(project, stand_ins)
     deployed(project, another_image())
-    stand_ins.answer("up", "server-2", hangs=True)
+    stand_ins.answer("up", "server-2", hangs=True, times=1)
     with running(project, stand_ins, "apply", "compose", "--yes") as process:
         hanging = stand_ins.wait_for("up", "server-2")
         process.send_signal(signal.SIGINT)
         code, _, err = ended(process)
     assert (code, stand_ins.is_running(hanging.pid)) == (1, False)
     assert "interrupted by SIGINT" in err
-    assert stand_ins.commands == [*ROLL[:3], FIRST]
+    assert stand_ins.commands == [*ROLL[:4], BACK]
     assert records(project, stand_ins)[0]["outcome"] == "rolled_back"
 
 
@@ -100,7 +100,7 @@ def test_other_signals_are_interruptions_too(number: signal.Signals, project: Pa
 def test_a_second_interruption_ends_at_once_and_says_what_is_left(project: Path, stand_ins: StandIns) -> None:
     applied(project, stand_ins)
     deployed(project, another_image())
-    stand_ins.answer("up", "server-1", code=1)
+    stand_ins.answer("up", "server-1", code=1, times=1)
     stand_ins.answer("up", "--remove-orphans", hangs=True)
     with running(project, stand_ins, "apply", "compose", "--yes") as process:
         hanging = stand_ins.wait_for("up", "--remove-orphans")
@@ -111,7 +111,7 @@ def test_a_second_interruption_ends_at_once_and_says_what_is_left(project: Path,
         code, _, err = ended(process)
     assert (code, stand_ins.is_running(hanging.pid)) == (130, False)
     assert "not rolled back" in err
-    assert f"portside deploy:   {FIRST}" in err
+    assert f"portside deploy:   {BACK}" in err
     assert records(project, stand_ins)[0]["outcome"] == "failed"
 
 

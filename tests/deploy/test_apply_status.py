@@ -16,14 +16,16 @@ def test_what_runs_as_applied_is_said_and_nothing_else(project: Path, stand_ins:
     first, *lines = out.splitlines()
     assert first.startswith("compose weather: ")
     assert first.rpartition(" by ")[0].endswith("Z")
-    assert [line.split()[:2] for line in lines] == [["healthy", service] for service in SERVICES]
+    assert [line.split()[:2] for line in lines] == [
+        ["done" if service == "migration" else "healthy", service] for service in SERVICES
+    ]
     assert err == ""
 
 
 def test_drift_is_told_and_ends_with_5(project: Path, stand_ins: StandIns) -> None:
     applied(project, stand_ins)
     stand_ins.reset()
-    some = containers("redis", "postgres", "server-1", "haproxy")
+    some = containers("redis", "postgres", "migration", "server-1", "haproxy")
     other = container("server-2", image="registry.acme.io/weather:1.3.0")
     stand_ins.answer("ps", out=some + other)
     (project / "deploy" / "compose" / "haproxy.cfg").write_text("edited by hand")
@@ -80,7 +82,7 @@ def test_status_looks_wherever_something_was_applied(project: Path, stand_ins: S
 def test_the_history_says_who_did_what_and_how_it_ended(project: Path, stand_ins: StandIns) -> None:
     applied(project, stand_ins)
     deployed(project, another_image())
-    stand_ins.answer("up", "server-1", err=f"no such image {CANARY}-JWT_SECRET\n", code=1)
+    stand_ins.answer("up", "server-1", err=f"no such image {CANARY}-JWT_SECRET\n", code=1, times=1)
     deploy(project, stand_ins, "apply", "compose", "--yes", code=1)
     out, _ = deploy(project, stand_ins, "history")
     head, failed, why, good = out.splitlines()

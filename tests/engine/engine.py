@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from tests.engine.network import Network, network, remove
 from tests.engine.running import CommandFailed, run
 from tests.installed import TOOLS
 from tests.processes import ROOT
@@ -70,13 +71,16 @@ class Engine:
 
 
 @contextmanager
-def engine() -> Generator[Engine]:
-    """Run an engine with the base image and the stand-ins for the block. Skips the calling test where none is here."""
+def engine(flags: Sequence[str] = ()) -> Generator[Engine]:
+    """Run an engine with the base image and the stand-ins for the block. Skips the calling test where none is here.
+
+    `flags` are more words for its command.
+    """
     if not (INSTALLED / "stamp").exists() or os.getuid() != 0:
         pytest.skip("no container engine here: run tests/install-engine as root")
     folder = Path(tempfile.mkdtemp(prefix="portside-engine-"))
-    with (folder / "log").open("wb") as log:
-        started = Engine(folder, _daemon(folder, log.fileno()))
+    with network() as addresses, (folder / "log").open("wb") as log:
+        started = Engine(folder, _daemon(folder, addresses, flags, log.fileno()))
         try:
             _await(started)
             _plugins(folder)
@@ -90,12 +94,13 @@ def _path() -> str:
     return f"{INSTALLED / 'root/usr/bin'}:{INSTALLED / 'root/usr/sbin'}:{os.environ['PATH']}"
 
 
-def _daemon(folder: Path, log: int) -> subprocess.Popen[bytes]:
+def _daemon(folder: Path, addresses: Network, flags: Sequence[str], log: int) -> subprocess.Popen[bytes]:
     words = [
         *(str(INSTALLED / "root/usr/sbin/dockerd"), "--iptables=false", "--ip6tables=false"),
         *("--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-p", f"{folder}/pid"),
-        *("-H", f"unix://{folder}/docker.sock", "--bip", "172.30.254.1/24"),
-        *("--default-address-pool", "base=172.31.0.0/16,size=24"),
+        *("-H", f"unix://{folder}/docker.sock", "--bridge", addresses.bridge),
+        *("--default-address-pool", f"base={addresses.pool},size=24"),
+        *flags,
     ]
     return subprocess.Popen(
         words,
@@ -169,13 +174,12 @@ def _end(started: Engine) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(started.process.pid, signal.SIGKILL)
         started.process.wait()
-    for bridge in (*bridges, "docker0"):
-        if Path("/sys/class/net", bridge).exists():
-            subprocess.run(["ip", "link", "delete", bridge], check=False)
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
     for mount in reversed([one for one in mounts if one.startswith(f"{started.folder}/")]):
         subprocess.run(["umount", "-l", mount], check=False)
     shutil.rmtree(started.folder)
+    for bridge in bridges:
+        remove(bridge)
 
 
 def _tail(started: Engine) -> str:

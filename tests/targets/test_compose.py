@@ -49,7 +49,7 @@ def test_no_service_has_root_a_capability_or_a_place_to_write_that_is_not_named(
         assert "no-new-privileges:true" in service["security_opt"], name
         assert service["user"].partition(":")[0] not in ("0", "root"), name
         assert not service["image"].endswith(":latest"), name
-        assert service["restart"] == "unless-stopped", name
+        assert service["restart"] == ("no" if name == "migration" else "unless-stopped"), name
         assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}, name
         assert "privileged" not in service, name
 
@@ -57,11 +57,13 @@ def test_no_service_has_root_a_capability_or_a_place_to_write_that_is_not_named(
 @pytest.mark.parametrize("kind", KINDS)
 def test_everybody_waits_for_what_is_healthy_and_is_asked_every_30_seconds(kind: str) -> None:
     services = tree(KINDS[kind])["services"]
-    for service in services.values():
+    for name, service in services.items():
         asked = service["healthcheck"]
-        assert (asked["interval"], asked["timeout"], asked["retries"]) == ("30s", "10s", 3)
+        if name != "migration":
+            assert (asked["interval"], asked["timeout"], asked["retries"]) == ("30s", "10s", 3)
         for waited, how in service.get("depends_on", {}).items():
-            assert how == {"condition": "service_healthy"}
+            ends = waited == "migration"
+            assert how == {"condition": "service_completed_successfully" if ends else "service_healthy"}
             assert waited in services
     assert all("/health" in str(one["healthcheck"]) for name, one in services.items() if name.startswith("server-"))
     assert all("/ready" in str(one["healthcheck"]) for name, one in services.items() if name in ("nginx", "haproxy"))
@@ -95,6 +97,27 @@ def test_stores_are_in_a_network_that_leads_nowhere_and_the_proxy_is_not_in_it()
     assert list(made["services"]["haproxy"]["networks"]) == ["front"]
     assert made["services"]["redis"]["networks"] == ["store"]
     assert made["services"]["postgres"]["networks"] == ["store"]
+
+
+@pytest.mark.parametrize("is_outside", [False, True])
+def test_no_replica_starts_before_the_database_has_its_schema(is_outside: bool) -> None:
+    made = tree(replace(KINDS["postgres"], postgres_outside=is_outside))["services"]
+    migration = made["migration"]
+    assert migration["command"] == ["portside", "db", "upgrade"]
+    assert migration["healthcheck"] == {"disable": True}
+    assert migration["environment"]["PORTSIDE_DATABASE_URL_FILE"] in made["server-1"]["environment"].values()
+    assert "PORTSIDE_DATABASE_URL" in migration["secrets"]
+    # What is outside is not to be found in a network that leads nowhere.
+    assert ("front" in migration["networks"], "postgres" in migration.get("depends_on", {})) == (
+        is_outside,
+        not is_outside,
+    )
+    for number in (1, 2, 3):
+        assert "migration" in made[f"server-{number}"]["depends_on"]
+
+
+def test_there_is_nothing_to_migrate_without_a_database() -> None:
+    assert "migration" not in tree(KINDS["balanced"])["services"]
 
 
 def test_the_proxy_knows_every_replica_by_its_address() -> None:

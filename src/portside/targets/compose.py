@@ -72,6 +72,8 @@ def _tree(spec: Spec) -> Tree:
         named["redis"] = services.redis(spec)
     if services.runs_postgres(spec):
         named["postgres"] = services.postgres(spec)
+    if services.migrates(spec):
+        named[services.MIGRATION] = services.migration(spec)
     file = proxy_file(spec)
     files = {path.rpartition("/")[2]: path for path in secret_files(spec) if not path.endswith(".env")}
     volumes = [*(volume.name for volume in spec.volumes), *(one for one in ("redis", "postgres") if one in named)]

@@ -1,7 +1,7 @@
 """The services of a Compose file, each as Compose wants to be told it."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from portside.targets import probe, variables
@@ -15,9 +15,12 @@ RUN_SECRETS: Final = "/run/secrets"
 SERVER_ENV: Final = "./secrets/server.env"
 """Secrets of the hosted server, which reads variables and no files."""
 
+MIGRATION: Final = "migration"
+
 STATS_PORT: Final = 8404
 """Of HAProxy's page, inside its container."""
 
+_MEMORY: Final = "/app/tmp"
 _FIRST: Final = 10
 _MAX_REPLICAS: Final = 100
 
@@ -50,6 +53,11 @@ def runs_postgres(spec: Spec) -> bool:
     return spec.records == "postgres" and not spec.postgres_outside
 
 
+def migrates(spec: Spec) -> bool:
+    """Return whether there is a database whose schema is brought to this version's before replicas start."""
+    return spec.records == "postgres"
+
+
 def secrets(spec: Spec) -> tuple[FromSecret, ...]:
     """Return the secrets of a replica."""
     return variables.secrets(spec, runs_redis=runs_redis(spec))
@@ -57,25 +65,15 @@ def secrets(spec: Spec) -> tuple[FromSecret, ...]:
 
 def server(spec: Spec, backend: Backend) -> Service:
     """Return one replica."""
-    files = [one for one in secrets(spec) if one.by_file]
     added = {
         "PORTSIDE_TRUSTED_PROXIES": proxy_address(spec),
         **({"PORTSIDE_REDIS_URL": "redis://redis:6379/0"} if runs_redis(spec) else {}),
         **({"PORTSIDE_LOG_DIR": f"{logs}/{backend.name}"} if (logs := _path(spec, "logs")) else {}),
         # Without a volume of its own there is only memory to write to.
-        **({} if _path(spec, "data") else {"PORTSIDE_DATA_DIR": "/app/tmp"}),
+        **({} if _path(spec, "data") else {"PORTSIDE_DATA_DIR": _MEMORY}),
     }
-    environment = {
-        **variables.plain(spec, added),
-        "SERVER_ID": backend.name,
-        **{one.file_variable: f"{RUN_SECRETS}/{one.name}" for one in files},
-    }
-    service = {
-        **_hardened(spec.image, f"{UID}:{UID}", tmpfs=("/tmp:size=64m", f"/app/tmp:size=256m,mode=0700,{_owner()}")),  # noqa: S108
-        # Compose reads $NAME in values itself.
-        "environment": {name: value.replace("$", "$$") for name, value in sorted(environment.items())},
-        **({"env_file": [{"path": SERVER_ENV, "format": "raw"}]} if len(files) < len(secrets(spec)) else {}),
-        **({"secrets": [one.name for one in files]} if files else {}),
+    return {
+        **_container_of(spec, backend.name, added),
         "volumes": [f"{volume.name}:{volume.path}" for volume in spec.volumes],
         "stop_grace_period": f"{spec.stop_s}s",
         "healthcheck": _check(
@@ -83,9 +81,38 @@ def server(spec: Spec, backend: Backend) -> Service:
         ),
         "deploy": {"resources": _resources(spec)},
         "networks": {"front": {"ipv4_address": backend.host}, **({"store": {}} if _has_store(spec) else {})},
+        **_after(["redis"] if runs_redis(spec) else [], ended=[MIGRATION] if migrates(spec) else []),
     }
-    waits = [name for name, runs in (("redis", runs_redis(spec)), ("postgres", runs_postgres(spec))) if runs]
-    return {**service, **(_after(waits) if waits else {})}
+
+
+def migration(spec: Spec) -> Service:
+    """Return what brings the database to this version's schema, and ends."""
+    outside = ["front"] if spec.postgres_outside else []
+    return {
+        **_container_of(spec, MIGRATION, {"PORTSIDE_DATA_DIR": _MEMORY}),
+        "command": ["portside", "db", "upgrade"],
+        "restart": "no",
+        "healthcheck": {"disable": True},
+        "networks": [*outside, *(["store"] if _has_store(spec) else [])],
+        **_after(["postgres"] if runs_postgres(spec) else []),
+    }
+
+
+def _container_of(spec: Spec, name: str, added: Mapping[str, str]) -> Service:
+    """Return a container of the image, with the description's variables and secrets, and those a platform `added`."""
+    files = [one for one in secrets(spec) if one.by_file]
+    environment = {
+        **variables.plain(spec, added),
+        "SERVER_ID": name,
+        **{one.file_variable: f"{RUN_SECRETS}/{one.name}" for one in files},
+    }
+    return {
+        **_hardened(spec.image, f"{UID}:{UID}", tmpfs=("/tmp:size=64m", f"{_MEMORY}:size=256m,mode=0700,{_owner()}")),  # noqa: S108
+        # Compose reads $NAME in values itself.
+        "environment": {name: value.replace("$", "$$") for name, value in sorted(environment.items())},
+        **({"env_file": [{"path": SERVER_ENV, "format": "raw"}]} if len(files) < len(secrets(spec)) else {}),
+        **({"secrets": [one.name for one in files]} if files else {}),
+    }
 
 
 def nginx(spec: Spec) -> Service:
@@ -200,8 +227,11 @@ def _resources(spec: Spec) -> Service:
     }
 
 
-def _after(names: Sequence[str]) -> Service:
-    return {"depends_on": {name: {"condition": "service_healthy"} for name in names}}
+def _after(healthy: Sequence[str], *, ended: Sequence[str] = ()) -> Service:
+    """Return that a service waits for those that must be healthy, and for those that must have ended well."""
+    waits = {name: {"condition": "service_healthy"} for name in healthy}
+    waits |= {name: {"condition": "service_completed_successfully"} for name in ended}
+    return {"depends_on": waits} if waits else {}
 
 
 def _has_store(spec: Spec) -> bool:

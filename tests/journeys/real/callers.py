@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +36,10 @@ class Seen(msgspec.Struct):
     asked: list[str]
 
 
+class CallerFailed(Exception):
+    """A client program did not come to its end; says what it printed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """A client program beside this file, started in `mode`, which should bring it to `revision`."""
@@ -53,22 +58,45 @@ class Caller:
 
     def run(self, subject: Subject, steps: list[Step], server: Serving) -> Seen:
         """Run the errand to its end and return what was seen; fails with what both sides printed."""
+        try:
+            return self.call(server.url, [(step.tool, step.arguments) for step in steps], root=subject.root)
+        except CallerFailed as failed:
+            failed.add_note(f"The server printed:\n{server.printed()}")
+            raise
+
+    def call(
+        self,
+        url: str,
+        calls: Sequence[tuple[str, Mapping[str, Any]]],
+        *,
+        root: str | None = None,
+        token: str | None = None,
+        authority: Path | None = None,
+    ) -> Seen:
+        """Make calls of tools one after the other and return what was seen.
+
+        `token` is shown with every request; `authority` is a file with the certificate that signs the server's. Raises
+        CallerFailed.
+        """
         errand = {
-            "calls": [[step.tool, step.arguments] for step in steps],
+            "calls": calls,
             "elicited": ELICITED,
             "sampled": SAMPLED,
-            "root": subject.root,
+            "root": root,
+            "headers": {"Authorization": f"Bearer {token}"} if token else {},
         }
-        arguments = [server.url, self.mode, json.dumps(errand)]
+        trusting = {"SSL_CERT_FILE": str(authority), "NODE_EXTRA_CA_CERTS": str(authority)} if authority else {}
+        arguments = [url, self.mode, json.dumps(errand)]
         program = Path(__file__).parent / self.program
         if program.suffix == ".mjs":
             # Read from standard input, a module finds its packages from the working folder.
             command = [NODE, "--input-type=module", "-", *arguments]
-            done = run(command, cwd=PACKAGES, script=program.read_text(), timeout_s=TIMEOUT_S)
+            done = run(command, cwd=PACKAGES, script=program.read_text(), environment=trusting, timeout_s=TIMEOUT_S)
         else:
             python = PYTHON_V1 if "python_v1" in self.program else sys.executable
-            done = run([python, program, *arguments], timeout_s=TIMEOUT_S)
-        assert done.returncode == 0, f"{done.stderr}\n\nThe server printed:\n{server.printed()}"
+            done = run([python, program, *arguments], environment=trusting, timeout_s=TIMEOUT_S)
+        if done.returncode:
+            raise CallerFailed(f"{self!r} ended with code {done.returncode}:\n{done.stderr}")
         return msgspec.json.decode(done.stdout, type=Seen)
 
 

@@ -25,7 +25,7 @@ if (errand.root) {
     return { roots: [{ uri: errand.root, name: "root" }] };
   });
 }
-await client.connect(new StreamableHTTPClientTransport(new URL(url)));
+await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers: errand.headers } }));
 
 const tools = await client.listTools();
 const results = [];

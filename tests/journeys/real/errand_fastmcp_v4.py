@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 from fastmcp import Client
+from fastmcp.client.transports import StreamableHttpTransport
 from mcp_types import TextContent
 
 warnings.simplefilter("ignore")  # sampling and roots are deprecated, and still what the servers ask for
@@ -45,7 +46,7 @@ async def main(url: str, mode: Any, errand: dict[str, Any]) -> None:
         return [root or ""]
 
     async with Client(
-        url,
+        StreamableHttpTransport(url, headers=errand["headers"]),
         mode=mode,
         elicitation_handler=on_question,
         sampling_handler=on_sampling,

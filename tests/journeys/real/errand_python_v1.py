@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.types import CreateMessageResult, ElicitResult, ListRootsResult, Root, TextContent
 from pydantic import FileUrl
 
@@ -48,7 +49,8 @@ async def main(url: str, mode: str, errand: dict[str, Any]) -> None:
         return ListRootsResult(roots=[Root(uri=FileUrl(root or ""), name="root")])
 
     async with (
-        streamable_http_client(url) as (read, write, *_),
+        create_mcp_http_client(errand["headers"]) as http,
+        streamable_http_client(url, http_client=http) as (read, write, *_),
         ClientSession(
             read,
             write,

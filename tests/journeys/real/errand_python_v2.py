@@ -8,6 +8,8 @@ from typing import Any
 import anyio
 from mcp import Client
 from mcp.client import ClientRequestContext
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp_types import (
     CreateMessageRequestParams,
     CreateMessageResult,
@@ -55,13 +57,16 @@ async def main(url: str, mode: Any, errand: dict[str, Any]) -> None:
         asked.append("roots")
         return ListRootsResult(roots=[Root(uri=FileUrl(root or ""), name="root")])
 
-    async with Client(
-        url,
-        mode=mode,
-        elicitation_callback=on_elicitation,
-        sampling_callback=on_sampling,
-        list_roots_callback=on_roots if root else None,
-    ) as client:
+    async with (
+        create_mcp_http_client(errand["headers"]) as http,
+        Client(
+            streamable_http_client(url, http_client=http),
+            mode=mode,
+            elicitation_callback=on_elicitation,
+            sampling_callback=on_sampling,
+            list_roots_callback=on_roots if root else None,
+        ) as client,
+    ):
         tools = await client.list_tools()
         results = [await _call(client, name, arguments) for name, arguments in errand["calls"]]
         revision = client.protocol_version

@@ -29,7 +29,7 @@ if (errand.root) {
     return { roots: [{ uri: errand.root, name: "root" }] };
   });
 }
-const transport = new StreamableHTTPClientTransport(new URL(url));
+const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers: errand.headers } });
 await client.connect(transport);
 
 const tools = await client.listTools();

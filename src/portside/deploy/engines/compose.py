@@ -1,4 +1,4 @@
-"""Docker Compose: replicas are replaced one by one, and what is unchanged is left alone."""
+"""Docker Compose: the schema first, then replicas one by one, and what is unchanged is left alone."""
 
 import re
 from collections.abc import Sequence
@@ -33,8 +33,13 @@ def needed(spec: Spec) -> tuple[str, ...]:
 
 def parts(spec: Spec) -> tuple[str, ...]:
     """Return the services."""
+    return (*_stores(spec), *((services.MIGRATION,) if services.migrates(spec) else ()), *_servers(spec))
+
+
+def _servers(spec: Spec) -> tuple[str, ...]:
+    """Return the services that go on running, but for the stores."""
     replicas = [backend.name for backend in services.replicas(spec)]
-    return (*_stores(spec), *replicas, _PROXIES[f"{compose.FOLDER}/{compose.proxy_file(spec)}"])
+    return (*replicas, _PROXIES[f"{compose.FOLDER}/{compose.proxy_file(spec)}"])
 
 
 def observe(spec: Spec) -> Command:
@@ -72,6 +77,8 @@ def apply(change: Change) -> tuple[Step, ...]:
     if not change.is_first and not _has_other_networks(change) and len(replicas) > 1:
         if _stores(spec):
             commands.append(_up(change, *_stores(spec), purpose="the stores are as described, and healthy"))
+        if services.migrates(spec):
+            commands.append(_migrate(change))
         commands += [
             _up(change, "--no-deps", name, purpose=f"{name} is as described, and healthy") for name in replicas
         ]
@@ -81,7 +88,9 @@ def apply(change: Change) -> tuple[Step, ...]:
 
 def restore(change: Change, running: Sequence[Piece]) -> tuple[Step, ...]:
     """Return what brings back every service that is another one now, all at once."""
-    up = _up(change, "--remove-orphans", purpose="everything is as it was, and healthy")
+    # A former version's migration is not run again: it does not know a later schema, and would stop everything.
+    which = ("--no-deps", *_stores(change.spec), *_servers(change.spec)) if services.migrates(change.spec) else ()
+    up = _up(change, "--remove-orphans", *which, purpose="everything is as it was, and healthy")
     return tuple(Step((command,)) for command in (up, *_reread(change)))
 
 
@@ -111,6 +120,13 @@ def _reread(change: Change) -> tuple[Command, ...]:
 def _up(change: Change, *more: str, purpose: str) -> Command:
     wait = ("up", "--detach", "--wait", "--wait-timeout", str(change.deadline_s))
     return _compose(change.spec, *wait, *more, purpose=purpose, timeout_s=change.deadline_s)
+
+
+def _migrate(change: Change) -> Command:
+    """Return what brings the database to this version's schema, while replicas of the former one still run."""
+    # `up` would not wait for its end; the container that `up` made for the first deployment stays as it is.
+    run = ("run", "--rm", "--no-deps", "--no-TTY", services.MIGRATION)
+    return _compose(change.spec, *run, purpose="the database has this version's schema", timeout_s=change.deadline_s)
 
 
 def _compose(spec: Spec, *words: str, purpose: str, timeout_s: int) -> Command:
@@ -147,6 +163,8 @@ class _Container(msgspec.Struct, rename="pascal"):
 def _piece(one: _Container) -> Piece:
     state = one.health if one.state == "running" and one.health else one.state
     trouble = None
+    if one.service == services.MIGRATION and one.state == "exited" and one.exit_code == 0:
+        return Piece(one.service, one.name, one.id, "done", True, one.image, None)
     if one.state in _BAD:
         trouble = f"{one.service} ended with code {one.exit_code}"
     elif one.health == "unhealthy":
