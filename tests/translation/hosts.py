@@ -60,6 +60,7 @@ class OldLink:
         self.heard.append(message)
 
     async def close(self) -> None:
+        await self.server.may_close.wait()
         self.is_closed = True
 
     def params(self, method: str) -> list[dict[str, Any] | None]:
@@ -83,6 +84,8 @@ class OldServer:
         }
         self.links: list[OldLink] = []
         self.arrived = asyncio.Event()
+        self.may_close = asyncio.Event()
+        self.may_close.set()
         self.is_down = False
         self.revision: object = "2025-11-25"
         self.is_foreign = True

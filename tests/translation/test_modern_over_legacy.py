@@ -229,6 +229,31 @@ async def test_a_link_of_another_client_makes_room() -> None:
         assert len(server.links) == 4
 
 
+async def test_no_answer_waits_for_the_end_of_a_link_and_its_place_is_taken_until_then() -> None:
+    """Ours: a child that does not heed the end of its input takes seconds to end, after each call that is not kept."""
+    server = OldServer(tools__call=say)
+    async with served(both_eras(server, Limits(leases=1, idle=1, wait_s=0.05))) as clients:
+        server.may_close.clear()
+        first = await clients.call("t", capabilities={"roots": {}}).until_over()
+        second = await clients.call("t", capabilities={"roots": {}}, id=2).until_over()
+        server.may_close.set()
+        await until(lambda: not server.open_links)
+        third = await clients.call("t", capabilities={"roots": {}}, id=3).until_over()
+    assert [text(one.json) for one in (first, third)] == ["said", "said"]
+    assert "in use" in second.json["error"]["message"]
+
+
+async def test_no_answer_waits_for_the_end_of_the_link_kept_longest() -> None:
+    server = OldServer(tools__call=say)
+    async with served(both_eras(server, Limits(idle=1))) as clients:
+        server.may_close.clear()
+        told = [text((await clients.call("t", principal=user).until_over()).json) for user in ("ann", "bob", "cyd")]
+        assert len(server.open_links) == 3
+        server.may_close.set()
+        await until(lambda: len(server.open_links) == 1)
+    assert told == ["said"] * 3
+
+
 async def test_links_kept_too_long_are_closed() -> None:
     server = OldServer(tools__call=say)
     async with served(both_eras(server, Limits(idle_s=0.01))) as clients:

@@ -96,21 +96,30 @@ class Leases:
             self._release()
             raise
 
-    async def give_back(self, lease: Lease, *, is_whole: bool) -> None:
-        """Keep a lease for the next call, or close it: after a call that failed nobody knows what is still to come."""
+    def give_back(self, lease: Lease, *, is_whole: bool) -> None:
+        """Keep a lease for the next call, or close it: after a call that failed nobody knows what is still to come.
+
+        Who gives it back has an answer for somebody and does not wait for a server's end, which may take seconds; the
+        place stays taken until then.
+        """
         lease.borrowed.back = None
-        try:
-            if is_whole and lease.may_be_kept and self._limits.idle > 0:
-                lease.is_kept = True
-                loop = asyncio.get_running_loop()
-                lease.expiry = loop.call_later(self._limits.idle_s, self._expire, lease)
-                self._idle[lease] = None
-                if len(self._idle) > self._limits.idle:
-                    await self._close_oldest()
-            else:
-                await self.end(lease)
-        finally:
+        is_kept = is_whole and lease.may_be_kept and self._limits.idle > 0
+        ended = self._keep(lease) if is_kept else lease
+        if ended is None:
             self._release()
+        else:
+            self._begin_to_close(ended).add_done_callback(lambda _: self._release())
+
+    def _keep(self, lease: Lease) -> Lease | None:
+        """Keep a lease; return another one where that makes one too many."""
+        lease.is_kept = True
+        lease.expiry = asyncio.get_running_loop().call_later(self._limits.idle_s, self._expire, lease)
+        self._idle[lease] = None
+        if len(self._idle) <= self._limits.idle:
+            return None
+        oldest = next(iter(self._idle))
+        self._forget(oldest)
+        return oldest
 
     async def shake_hands(self, key: bytes, call: Call, capabilities: dict[str, Any]) -> Lease:
         """Open a link and take the server through the handshake as this caller. Raises HostGone."""

@@ -77,7 +77,7 @@ class ModernOverLegacy:
         if known is None:
             lease = await self._lease(call)
             known = lease.initialized
-            await self._leases.give_back(lease, is_whole=True)
+            self._leases.give_back(lease, is_whole=True)
         return message.response(asked.id, translate.discovery(known))
 
     async def _lease(self, call: Call, *, is_fresh: bool = False) -> Lease:
@@ -104,7 +104,7 @@ class ModernOverLegacy:
                 raise _LostBefore(error.message) from error
             raise
         finally:
-            await self._leases.give_back(lease, is_whole=is_whole)
+            self._leases.give_back(lease, is_whole=is_whole)
 
     async def _ask(self, lease: Lease, asked: Message, back: Back, call: Call) -> Message:
         await self._set_log_level(lease, asked, call)
