@@ -10,16 +10,19 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 START_S: Final = 20.0
 STOP_S: Final = 15.0
 _POLL_S: Final = 0.02
+_TRIES: Final = 3
+_TAKEN: Final = "Address already in use"
+_T = TypeVar("_T")
 _LOCAL: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy must not see the loopback
 
 
@@ -60,10 +63,13 @@ def portside(
     Without a limit on requests unless the test sets one: most send more in a minute than one caller may.
     """
     environment = {"RATE_LIMIT_MAX_REQUESTS": "0", **(environment or {})}
-    port = free_port()
-    command = [sys.executable, "-m", "portside", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
-    with serving([*command, *arguments], port, environment=environment, stop=stop) as server:
-        yield server
+    command = [sys.executable, "-m", "portside", "serve", target, "--host", "127.0.0.1"]
+
+    def started(port: int) -> AbstractContextManager[Serving]:
+        return serving([*command, "--port", str(port), *arguments], port, environment=environment, stop=stop)
+
+    with ExitStack() as stack:
+        yield on_free_port(lambda port: stack.enter_context(started(port)))
 
 
 @contextmanager
@@ -109,6 +115,20 @@ def free_port() -> int:
             listener.bind(("127.0.0.1", port))
             return port
     raise ServerFailed("no port from 20000 to 31999 is free")
+
+
+def on_free_port(start: Callable[[int], _T]) -> _T:
+    """Return what `start` makes of a free port, or of another one where somebody took that before it listened.
+
+    Any process may: a port is only asked for when a server has been loading for a second. Raises ServerFailed.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return start(free_port())
+        except ServerFailed as failed:
+            if _TAKEN not in str(failed):
+                raise
+    return start(free_port())
 
 
 def _await_ready(server: Serving) -> None:

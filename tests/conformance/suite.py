@@ -1,6 +1,7 @@
 """Runs the official conformance suite against a URL and reads what it found."""
 
 import re
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ _STAMP: Final = re.compile(r"-\d{4}-\d\d-\d\dT[\d-]+Z$")
 
 
 class SuiteFailed(Exception):
-    """The suite itself did not run to its end."""
+    """The suite itself did not run to its end; says what it printed."""
 
 
 class Check(msgspec.Struct, rename="camel"):
@@ -88,21 +89,25 @@ def score(port: int, revision: Revision, output: Path, *, timeout_s: float = 120
     """Run the requirement set of `revision` against `/mcp` on `port`; `output` is an empty folder for its files.
 
     The server is addressed as localhost, since the suite's host check wants that name. Raises SuiteFailed where a
-    scenario left no result, and subprocess.TimeoutExpired.
+    scenario left no result, or the suite has not ended in time.
     """
-    done = run(
-        [
-            NODE,
-            package_file("@modelcontextprotocol", "conformance", "dist", "index.js"),
-            *("server", "--url", f"http://localhost:{port}/mcp", "--requirements", revision, "-o", output),
-        ],
-        timeout_s=timeout_s,
-    )
+    command = [
+        NODE,
+        package_file("@modelcontextprotocol", "conformance", "dist", "index.js"),
+        *("server", "--url", f"http://localhost:{port}/mcp", "--requirements", revision, "-o", output),
+    ]
+    try:
+        done = run(command, timeout_s=timeout_s)
+    except subprocess.TimeoutExpired as late:
+        so_far = sorted(_STAMP.sub("", file.parent.name) for file in output.glob("*/checks.json"))
+        raise SuiteFailed(f"{revision}: not ended within {timeout_s:g} s; results so far: {so_far}") from late
     names = _SCENARIO.findall(done.stdout)
     unscored = dict(_UNSCORED.findall(done.stdout))
     checks = {_STAMP.sub("", file.parent.name).removeprefix("server-"): file for file in output.glob("*/checks.json")}
     if not names or not checks.keys() >= set(names):
-        raise SuiteFailed(f"the suite ended with code {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+        raise SuiteFailed(
+            f"{revision}: the suite ended with code {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        )
     return Score(revision, tuple(Scenario(name, unscored.get(name), _read(checks[name])) for name in names))
 
 

@@ -62,7 +62,7 @@ async def test_three_replicas_without_stickiness_pass_what_one_passes(kind: str,
             failing |= NOT_IN_FASTMCP[revision] if kind == "fastmcp" else NOTHING
             output = tmp_path / revision
             output.mkdir()
-            result = await asyncio.to_thread(score, cluster.port, revision, output, timeout_s=240)
+            result = await asyncio.to_thread(score, cluster.port, revision, output, timeout_s=140)
             found = result.failing(HELD)
             assert SCORED[revision] == result.scored
             assert failing == found, f"{result.report(found - failing)}\n\nThe servers printed:\n{cluster.printed()}"

@@ -1,17 +1,18 @@
 """What stands before the replicas: what portside renders, or a HAProxy that sends each request somewhere else."""
 
+import os
 import ssl
 import subprocess
 import tempfile
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal
 
 from tests.faults.replica import ready
-from tests.processes import ServerFailed, free_port
+from tests.processes import ServerFailed, on_free_port
 from tests.proxies import Kind, before, proxy, require
 
 Kinds = Literal["haproxy", "nginx", "roundrobin"]
@@ -59,8 +60,8 @@ class Before:
 def front(kind: Kinds, ports: Sequence[int]) -> Generator[Before]:
     """Run a front before the replicas at `ports` for the block. Skips the calling test where it is not installed."""
     if kind == "roundrobin":
-        with _roundrobin(ports) as started:
-            yield started
+        with ExitStack() as stack:
+            yield on_free_port(lambda port: stack.enter_context(_roundrobin(ports, port)))
         return
     rendered: Kind = kind
     with proxy(rendered, before(*ports)) as started:
@@ -68,9 +69,8 @@ def front(kind: Kinds, ports: Sequence[int]) -> Generator[Before]:
 
 
 @contextmanager
-def _roundrobin(ports: Sequence[int]) -> Generator[Before]:
+def _roundrobin(ports: Sequence[int], port: int) -> Generator[Before]:
     program = require("haproxy")
-    port = free_port()
     servers = "".join(f"    server replica-{each} 127.0.0.1:{each}\n" for each in ports)
     with tempfile.TemporaryDirectory(prefix="portside-roundrobin-") as folder, tempfile.TemporaryFile() as output:
         file = Path(folder) / "haproxy.cfg"
@@ -83,7 +83,7 @@ def _roundrobin(ports: Sequence[int]) -> Generator[Before]:
             start_new_session=True,
         )
         try:
-            _await_ready(process, port)
+            _await_ready(process, port, output)
             yield Before("roundrobin", port, None, output)
         finally:
             with suppress(ProcessLookupError):
@@ -91,10 +91,11 @@ def _roundrobin(ports: Sequence[int]) -> Generator[Before]:
             process.wait()
 
 
-def _await_ready(process: subprocess.Popen[bytes], port: int) -> None:
+def _await_ready(process: subprocess.Popen[bytes], port: int, output: IO[bytes]) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and process.poll() is None:
         if ready(port)[0] == 200:
             return
         time.sleep(0.02)  # another process: there is nothing to wait on but its answer
-    raise ServerFailed(f"HAProxy did not start; /ready through it: {ready(port)}")
+    printed = os.pread(output.fileno(), 4000, 0).decode(errors="replace")
+    raise ServerFailed(f"HAProxy did not start; /ready through it: {ready(port)}; it printed:\n{printed}")

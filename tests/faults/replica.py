@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from tests.processes import STOP_S, ServerFailed, Serving, free_port, serving
+from tests.processes import STOP_S, ServerFailed, Serving, free_port, on_free_port, serving
 
 _READY_S: Final = 20.0
 _POLL_S: Final = 0.02
@@ -56,9 +56,22 @@ class Replica:
         return bool(self._lives) and self.process.poll() is None
 
     def start(self) -> None:
-        """Start it and wait until `/ready` is 200. Raises ServerFailed with what it printed where it is not."""
+        """Start it and wait until `/ready` is 200. Raises ServerFailed with what it printed where it is not.
+
+        Its first life settles its port.
+        """
         if self.is_running:
             raise ServerFailed(f"{self.name} runs already")
+        if self._lives:
+            self._start()
+        else:
+            on_free_port(self._begin)
+
+    def _begin(self, port: int) -> None:
+        self.port = port
+        self._start()
+
+    def _start(self) -> None:
         command = [self._python, "-m", "portside", "serve", self._target, "--host", "127.0.0.1"]
         command += ["--port", str(self.port), *self._arguments]
         environment = {**self._environment, "SERVER_ID": self.name}

@@ -23,7 +23,7 @@ from tests.journeys.raw import get
 from tests.redis_servers import RedisServer
 
 SESSIONS: Final = int(os.environ.get("SOAK_SESSIONS", "400"))
-SECONDS: Final = float(os.environ.get("SOAK_SECONDS", "10"))
+SECONDS: Final = float(os.environ.get("SOAK_SECONDS", "6"))
 LIMIT_S: Final = 120 + SESSIONS // 5 + round(2 * SECONDS)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timing, pytest.mark.timeout(LIMIT_S)]

@@ -1,9 +1,11 @@
 """What the fault tests stand on does what it says: Redis and its Sentinels, cut networks, wrong clocks."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,27 @@ import pytest
 from tests.faults.clocks import Shifted
 from tests.faults.echo import echo
 from tests.faults.partition import partition
-from tests.processes import ServerFailed
+from tests.processes import ServerFailed, Serving, on_free_port, serving
 from tests.redis_servers import redis_server
 from tests.sentinels import sentinels
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+
+
+def test_a_server_whose_port_was_taken_meanwhile_is_started_on_another() -> None:
+    asked: list[int] = []
+    with socket.socket() as other, ExitStack() as stack:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+
+        def start(port: int) -> Serving:
+            asked.append(port)
+            chosen = port if len(asked) > 1 else int(other.getsockname()[1])
+            command = [sys.executable, "-m", "portside", "serve", "tests/faults/server.py", "--port", str(chosen)]
+            return stack.enter_context(serving(command, chosen))
+
+        assert on_free_port(start).port == asked[-1]
+    assert len(asked) == 2
 
 
 def test_a_redis_can_be_emptied_killed_and_set_back() -> None:

@@ -11,14 +11,20 @@ from tests.hostile.payload import MARK, Payload
 from tests.journeys.raw import Connection
 
 WAIT_S: Final = 8.0
+PROXY_WAIT_S: Final = 4.0
+"""How long to wait for a proxy, which may hold a connection for as long as it likes to read what it has refused."""
 
 
 @dataclass
 class Outcome:
-    """Status and body of every answer to a payload, whether the connection ended, and what the next request got."""
+    """Status and body of every answer to a payload, how the connection ended, and what the next request got.
+
+    `is_silent`: it was open still when time was up, and nothing more came.
+    """
 
     answers: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]])
     is_closed: bool = False
+    is_silent: bool = False
     next: tuple[int, bytes] | None = None
 
     @property
@@ -45,14 +51,16 @@ async def dialled(port: int, tls: ssl.SSLContext | None = None) -> AsyncGenerato
             await connection.writer.wait_closed()
 
 
-async def attack(port: int, payload: Payload, mark: bytes, *, tls: ssl.SSLContext | None = None) -> Outcome:
+async def attack(
+    port: int, payload: Payload, mark: bytes, *, tls: ssl.SSLContext | None = None, wait_s: float = WAIT_S
+) -> Outcome:
     """Send `payload` under the name `mark`, take as many answers as it may get, then ask something harmless.
 
     The harmless request finds out whether the server still knows where the payload ended.
     """
     outcome = Outcome()
     try:
-        async with asyncio.timeout(WAIT_S), dialled(port, tls) as connection:
+        async with asyncio.timeout(wait_s), dialled(port, tls) as connection:
             await _send(connection, payload.data.replace(MARK, mark))
             if payload.later:
                 await asyncio.sleep(0.05)  # so that the two are read apart
@@ -62,6 +70,8 @@ async def attack(port: int, payload: Payload, mark: bytes, *, tls: ssl.SSLContex
                 outcome.answers.append(await _answer(connection))
             await _send(connection, b"GET /hit/%s-next HTTP/1.1\r\nHost: localhost\r\n\r\n" % mark)
             outcome.next = await _answer(connection)
+    except TimeoutError:
+        outcome.is_silent = True
     except (asyncio.IncompleteReadError, OSError):
         outcome.is_closed = True
     return outcome

@@ -14,7 +14,7 @@ import pytest
 
 from portside.serve.protocol import MAX_QUEUED
 from tests.hostile import bodies, heads
-from tests.hostile.attack import Outcome, attack, dialled
+from tests.hostile.attack import PROXY_WAIT_S, WAIT_S, Outcome, attack, dialled
 from tests.hostile.payload import Payload
 from tests.hostile.stage import BEHIND, WAYS, Stage, Way
 from tests.journeys.raw import get
@@ -31,7 +31,7 @@ Outcomes = Mapping[str, Mapping[str, Outcome]]
 @pytest.fixture(scope="module")
 def outcomes(scene: Stage) -> Outcomes:
     """What came of every payload on every way; sent many at a time, since some are only answered when time is up."""
-    return {way: asyncio.run(_attack_all(scene.ways[way], way)) for way in WAYS}
+    return asyncio.run(_attack_all_ways(scene))
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +41,17 @@ def hits(scene: Stage, outcomes: Outcomes) -> Counter[str]:
     return scene.hits()
 
 
+async def _attack_all_ways(scene: Stage) -> Outcomes:
+    found = await asyncio.gather(*(_attack_all(scene.ways[way], way) for way in WAYS))
+    return dict(zip(WAYS, found, strict=True))
+
+
 async def _attack_all(way: Way, name: str) -> dict[str, Outcome]:
-    places = asyncio.Semaphore(32)
+    places, wait_s = asyncio.Semaphore(32), PROXY_WAIT_S if name in BEHIND else WAIT_S
 
     async def one(payload: Payload) -> Outcome:
         async with places:
-            return await attack(way.port, payload, mark(name, payload.name).encode(), tls=way.tls)
+            return await attack(way.port, payload, mark(name, payload.name).encode(), tls=way.tls, wait_s=wait_s)
 
     found = await asyncio.gather(*(one(payload) for payload in ALL.values()))
     return dict(zip(ALL, found, strict=True))
@@ -93,7 +98,7 @@ def test_behind_a_proxy_nothing_fails_and_no_answer_is_taken_for_another(
     outcome, path = outcomes[way][name], f"/hit/{mark(way, name)}"
     assert [status for status in outcome.statuses if status >= 500 and status not in OWN_WORDS] == []
     assert hits[path] <= 1
-    assert outcome.is_closed or outcome.next is not None
+    assert outcome.is_closed or outcome.is_silent or outcome.next is not None
     if outcome.next is not None and outcome.next[0] == 200:
         # The proxy may have taken what follows for a request of its own right: then that one is answered first.
         is_hidden_known = hits[f"{path}-hidden"] == 1

@@ -7,7 +7,7 @@ import secrets
 import ssl
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ from anyio.from_thread import start_blocking_portal
 
 from tests import issuer
 from tests.journeys.raw import META, Connection, Reply, post
-from tests.processes import ServerFailed, Serving, portside
+from tests.processes import Serving, portside
 
 TARGET: Final = "tests/protected/served.py"
 PUBLIC: Final = "https://mcp.example.com"
@@ -60,15 +60,7 @@ class Deployment:
     ) -> Generator[Serving]:
         """Run the server for the block; see `tests.processes.portside`."""
         full = self.environment(**(environment or {}))
-        with ExitStack() as stack:
-            while True:
-                try:
-                    server = stack.enter_context(portside(target, *arguments, environment=full, stop=stop))
-                    break
-                except ServerFailed as failed:
-                    # A connection of somebody else took the free port: one in thousands of starts.
-                    if "Address already in use" not in str(failed):
-                        raise
+        with portside(target, *arguments, environment=full, stop=stop) as server:
             yield server
 
 

@@ -20,7 +20,7 @@ from tests.protected.made import ask, bearer, call, connected, legacy, open_sess
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
 
 TARGET: Final = "tests/protected/bare.py:app"
-KILLS: Final = int(os.environ.get("SOAK_KILLS", "10"))
+KILLS: Final = int(os.environ.get("SOAK_KILLS", "6"))
 CALLERS: Final = 6
 
 

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(1800)]
 
 USERS: Final = 50
 OPERATIONS: Final = int(os.environ.get("SOAK_OPERATIONS", "0"))
-SAMPLE_S: Final = 12.0
+SAMPLE_S: Final = 6.0
 KINDS: Final = frozenset(
     {
         "modern call", "modern stream", "modern question", "modern retry", "foreign requestState",

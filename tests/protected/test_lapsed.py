@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from tests.faults.clocks import faster
 from tests.journeys.raw import Connection, get
 from tests.processes import ROOT, Serving
 from tests.protected.made import Deployment, ask, call, connected, modern, open_session, text_of, unforeseen
@@ -18,8 +19,11 @@ pytestmark = pytest.mark.anyio
 
 LIFE_S: Final = 2
 PATIENCE_S: Final = 10.0
+TIMES: Final = 5
+"""How much faster time passes for the server where a test waits for what happens only later."""
+
 REVOKED_S: Final = 40.0
-"""A key that was found is believed for 25 s, and whoever streams is looked at every five."""
+"""A key that was found is believed for 25 s, and whoever streams is looked at every five; by the server's clock."""
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,15 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Servin
     keys(deployment, "list")
     strict = {"PORTSIDE_AUTH_SKEW_MS": "0", "PORTSIDE_API_KEYS": "true"}
     with deployment.serving(environment=strict) as server:
+        yield server, deployment
+        assert unforeseen(server) == []
+
+
+@pytest.fixture(scope="module")
+def hurried(deployed: tuple[Serving, Deployment]) -> Generator[tuple[Serving, Deployment]]:
+    """Another server of the deployment, for which time passes faster."""
+    _, deployment = deployed
+    with deployment.serving(environment={"PORTSIDE_API_KEYS": "true", **faster(TIMES)}) as server:
         yield server, deployment
         assert unforeseen(server) == []
 
@@ -63,13 +76,13 @@ async def test_a_stream_ends_when_its_token_does(deployed: tuple[Serving, Deploy
         assert (await connection.ask(modern("tools/list", token=deployment.token("ann")))).status == 200
 
 
-async def test_a_stream_of_a_token_that_lives_goes_on(deployed: tuple[Serving, Deployment]) -> None:
-    server, deployment = deployed
+async def test_a_stream_of_a_token_that_lives_goes_on(hurried: tuple[Serving, Deployment]) -> None:
+    server, deployment = hurried
     async with connected(server.port) as connection:
-        connection.send(listen(deployment.token("ann", seconds=60)))
+        connection.send(listen(deployment.token("ann")))
         assert (await connection.head())[0] == 200
         with pytest.raises(TimeoutError):
-            await read_to_its_end(connection, LIFE_S + 5)
+            await read_to_its_end(connection, (LIFE_S + 5) / TIMES)
 
 
 async def test_a_call_that_was_let_in_is_answered_though_its_token_ends_meanwhile(
@@ -82,15 +95,15 @@ async def test_a_call_that_was_let_in_is_answered_though_its_token_ends_meanwhil
     assert (await ask(server.port, modern("tools/list", token=token))).status == 401
 
 
-@pytest.mark.timeout(90)
-async def test_a_stream_ends_when_its_key_is_revoked(deployed: tuple[Serving, Deployment]) -> None:
-    server, deployment = deployed
+@pytest.mark.timing
+async def test_a_stream_ends_when_its_key_is_revoked(hurried: tuple[Serving, Deployment]) -> None:
+    server, deployment = hurried
     key = json.loads(await asyncio.to_thread(keys, deployment, "create", "--name", "ci", "--json"))
     async with connected(server.port) as connection:
         connection.send(listen(key["key"]))
         assert (await connection.head())[0] == 200
         await asyncio.to_thread(keys, deployment, "revoke", key["id"])
-        await read_to_its_end(connection, REVOKED_S)
+        await read_to_its_end(connection, REVOKED_S / TIMES)
         assert (await connection.ask(modern("tools/list", token=key["key"]))).status == 401
 
 

@@ -4,16 +4,21 @@ import asyncio
 from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.auth import grammar
+from tests.faults.clocks import faster
 from tests.journeys.raw import get
 from tests.processes import Serving, free_port
 from tests.protected.made import PUBLIC, RESOURCE, Deployment, ask, call, modern, text_of, unforeseen
 from tests.protected.provider import Provider, providing
 
 pytestmark = pytest.mark.anyio
+
+TIMES: Final = 5
+"""How much faster time passes for the server where a test waits for what it does only later."""
 
 
 @pytest.fixture
@@ -47,12 +52,13 @@ async def test_a_client_finds_the_provider_logs_its_user_in_and_calls(deployed: 
         assert (await ask(server.port, modern("tools/list", token=wrong))).status == 401
 
 
+@pytest.mark.timing
 async def test_a_provider_that_is_down_or_comes_back_with_other_keys_shuts_nobody_out(tmp_path: Path) -> None:
     """Ours: this provider names no key in its tokens, so its next key shows in that no known one fits."""
     place = free_port()
     with ExitStack() as stack:
         with providing(place) as provider:
-            accepted = {"PORTSIDE_AUTH_ISSUERS": provider.issuer}
+            accepted = {"PORTSIDE_AUTH_ISSUERS": provider.issuer, **faster(TIMES)}
             server = stack.enter_context(Deployment(tmp_path).serving(environment=accepted))
             users = ("ann", "bob")
             tokens = [str((await asyncio.to_thread(provider.log_in, one, RESOURCE))["id_token"]) for one in users]
@@ -62,7 +68,8 @@ async def test_a_provider_that_is_down_or_comes_back_with_other_keys_shuts_nobod
         assert (await ask(server.port, get("/ready"))).status == 200
         with providing(place) as provider:
             after = str((await asyncio.to_thread(provider.log_in, "ann", RESOURCE))["id_token"])
-            async with asyncio.timeout(40):  # half a minute after the last fetch of keys there may be another
+            # Half a minute after the last fetch of keys there may be another, by the server's clock.
+            async with asyncio.timeout(40 / TIMES):
                 while (status := (await ask(server.port, modern("tools/list", token=after))).status) != 200:
                     assert status == 401
                     await asyncio.sleep(0.2)
