@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 runtime := $(VENV)/.installed-$(shell cat requirements/runtime.txt pyproject.toml | cksum | tr -d ' ')
 dev := $(VENV)/.developing-$(shell cat requirements/runtime.txt requirements/dev.txt pyproject.toml | cksum | tr -d ' ')
 
-.PHONY: help install run test check bench soak docs clean
+.PHONY: help install run test tools families engines check bench soak cluster docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -20,11 +20,17 @@ run: install ## Serve the example on port 3000 and say what to try next
 	@MCP_ENV=development exec $(BIN)/portside serve examples/notebook/server.py --port 3000
 
 test: $(dev) ## Run the whole suite
-	@tests/install-tools
-	@tests/install-families
-	@tests/install-servers || [ -z "$$CI" ] # on a laptop, tests of what is missing are skipped
-	@tests/install-engine || [ -z "$$CI" ]
+	@$(MAKE) --no-print-directory --jobs 3 tools families engines
 	$(BIN)/python -m pytest
+
+# What tests need beside Python, at the same time: none of the three knows of the others.
+tools:
+	@tests/install-tools
+families:
+	@tests/install-families
+engines: # on a laptop, tests of what is missing are skipped
+	@tests/install-servers || [ -z "$$CI" ]
+	@tests/install-engine || [ -z "$$CI" ]
 
 check: $(dev) ## Format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -49,6 +55,13 @@ soak: $(dev) ## Run the tests that promise counts and kills at their full length
 	$(BIN)/python -m tests.hostile.slow_clients 1000
 	SOAK_SESSIONS=10000 $(BIN)/python -m tests.journeys.test_big_bodies 10000
 	SOAK_OPERATIONS=10000 SOAK_SESSIONS=10000 SOAK_SECONDS=3600 $(BIN)/python -m pytest --timeout 7200 tests/faults/test_rotation.py tests/faults/test_limiter.py tests/faults/test_many_sessions.py
+
+cluster: $(dev) ## Apply, roll and break the Kubernetes files on a real cluster, which is built first
+	@tests/install-tools
+	@tests/install-servers
+	@tests/install-engine
+	@tests/install-cluster
+	$(BIN)/python -m pytest -s tests/cluster/soak_cluster.py
 
 docs: install ## Make the references from the code
 	$(BIN)/portside settings document > docs/settings.md
