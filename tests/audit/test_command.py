@@ -16,6 +16,7 @@ from portside.audit.sinks.stdout import StreamShip
 from portside.audit.writer import Writer
 from portside.cli import exits
 from portside.cli.audit import audit
+from portside.cli.audit_log import DATABASE_VARIABLES
 from portside.clock import SystemClock
 from portside.records.connect import open_records
 from tests.audit.kept import call
@@ -157,10 +158,18 @@ def test_the_database_verifies_too(log: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (done.exit_code, done.stdout.splitlines()[-1].partition(",")[0]) == (exits.OK, "sound: 3 entries")
     assert len(run("tail", "--database", "-n", "2").stdout.splitlines()) == 2
     assert run("export", "--database", "--to", log / "out").exit_code == exits.OK
+    monkeypatch.delenv("PORTSIDE_DATABASE_URL")
+    (log / "url").write_text(f"{url}\n")
+    monkeypatch.setenv("PORTSIDE_DATABASE_URL_FILE", str(log / "url"))  # as replicas are given it
+    assert len(run("tail", "--database", "-n", "2").stdout.splitlines()) == 2
 
 
 def test_the_database_must_be_named(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PORTSIDE_DATABASE_URL", "DATABASE_URL"):
+    for name in DATABASE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     done = run("verify", "--database", "--keys", log / "pinned")
     assert (done.exit_code, "PORTSIDE_DATABASE_URL" in done.stderr) == (exits.USAGE, True)
+    monkeypatch.setenv("PORTSIDE_DATABASE_URL_FILE", str(log / "absent"))
+    done = run("verify", "--database", "--keys", log / "pinned")
+    assert done.exit_code == exits.USAGE
+    assert f"PORTSIDE_DATABASE_URL_FILE: '{log / 'absent'}' cannot be read: No such file" in done.stderr

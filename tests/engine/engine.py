@@ -26,6 +26,9 @@ BASE: Final = "python:3.11-slim"
 PROXIES: Final = "proxies:1"
 """An image with nginx, HAProxy and Redis: what stands in for theirs, which no registry here has."""
 
+POSTGRES: Final = "postgres-here:1"
+"""An image with PostgreSQL, which is told what to make at its first start as PostgreSQL's own image is."""
+
 _AUTHORITIES: Final = Path("/usr/local/share/ca-certificates")
 _START_S: Final = 30.0
 _STOP_S: Final = 30.0
@@ -156,6 +159,8 @@ def _images(started: Engine) -> None:
         "RUN mkdir /data && chown 999:999 /data\n"
     )
     started.build(PROXIES, proxies)
+    shutil.copytree(Path(__file__).parent / "postgres", started.folder / "postgres")
+    started.build(POSTGRES, started.folder / "postgres")
 
 
 def _end(started: Engine) -> None:

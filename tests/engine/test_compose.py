@@ -1,6 +1,7 @@
 """Both Compose deployments for real: applied, called through TLS, replicas killed and stopped, taken down."""
 
 import asyncio
+import json
 from collections.abc import Generator
 from typing import Final
 
@@ -11,8 +12,10 @@ from tests.engine.deployments import ALONE, BALANCED, Deployment, deployment
 from tests.engine.engine import Engine
 from tests.engine.pressing import Pressing
 from tests.engine.projects import portside
+from tests.installed import require_tools
 from tests.journeys.raw import get
-from tests.protected.made import ask, bearer
+from tests.journeys.real.callers import FEW, MORE, Caller
+from tests.protected.made import ask, bearer, call
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 
@@ -34,12 +37,32 @@ def is_balanced(ran: Deployment) -> bool:
     return ran.container("haproxy") in ran.services()
 
 
-async def test_official_clients_of_both_eras_call_through_tls_at_the_front_door(ran: Deployment) -> None:
-    assert all("healthy" in status for status in ran.services().values()), ran.services()
-    for mode, revision in (("auto", "2026-07-28"), ("legacy", "2025-11-25")):
-        spoken, result = await ran.called(mode, "add_note", {"title": mode, "body": "by compose"})
-        assert spoken == revision
-        assert result.structured_content["title"] == mode
+def test_all_that_goes_on_running_is_healthy_and_the_migration_has_ended_well(ran: Deployment) -> None:
+    statuses = ran.services()
+    migrations = [statuses.pop(name) for name in (ran.container("migration"),) if name in statuses]
+    assert all("healthy" in status for status in statuses.values()), statuses
+    assert [status.startswith("Exited (0)") for status in migrations] == ([True] if is_balanced(ran) else [])
+
+
+@pytest.mark.parametrize("caller", [*FEW, *MORE], ids=repr)
+def test_clients_of_both_eras_call_through_tls_at_the_front_door(ran: Deployment, caller: Caller) -> None:
+    require_tools()
+    title = f"by {caller!r}"
+    calls = [("add_note", {"title": title, "body": "by compose"})]
+    seen = caller.call(ran.url, calls, token=ran.token, authority=ran.authority)
+    (added,) = seen.results
+    assert (seen.revision, added.is_error) == (caller.revision, False)
+    assert added.structured is not None
+    assert added.structured["title"] == title
+
+
+def test_the_address_of_a_client_is_on_record_and_not_the_proxys(ran: Deployment) -> None:
+    proxy, query = "haproxy" if is_balanced(ran) else "nginx", "an address of its own"
+    request = call("search_notes", {"query": query}, token=ran.token, id="within", host=f"localhost:{ran.port}")
+    address = ran.asked_from_within(proxy, request)
+    assert address != ran.address(proxy)
+    recorded = [one["event"] for one in ran.recorded() if query in json.dumps(one)]
+    assert {one["origin"] for one in recorded} == {address}
 
 
 async def test_metrics_and_the_proxys_page_answer_where_they_should_and_nowhere_else(ran: Deployment) -> None:

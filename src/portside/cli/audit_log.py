@@ -11,11 +11,11 @@ import click
 if TYPE_CHECKING:
     from portside.records.base import AuditLog
 
-DATABASE_VARIABLES: Final = ("PORTSIDE_DATABASE_URL", "DATABASE_URL")
+DATABASE_VARIABLES: Final = ("PORTSIDE_DATABASE_URL", "PORTSIDE_DATABASE_URL_FILE", "DATABASE_URL")
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 database_option = click.option(
-    "--database", is_flag=True, help="The log in the database [PORTSIDE_DATABASE_URL, DATABASE_URL]."
+    "--database", is_flag=True, help=f"The log in the database [{', '.join(DATABASE_VARIABLES)}]."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
@@ -27,6 +27,16 @@ def is_database(paths: tuple[Path, ...], database: bool) -> bool:
     return database
 
 
+def _content(name: str) -> str:
+    """Return what is in the file that a variable names, as replicas are given it."""
+    file = Path(os.environ[name])
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise click.UsageError(f"{name}: {str(file)!r} cannot be read: {why}") from error
+
+
 @asynccontextmanager
 async def opened() -> AsyncGenerator["AuditLog"]:
     """Open the log in the database for the block. Raises UsageError where none is named, and PortsideError."""
@@ -36,7 +46,7 @@ async def opened() -> AsyncGenerator["AuditLog"]:
     name = next((name for name in DATABASE_VARIABLES if os.environ.get(name)), None)
     if name is None:
         raise click.UsageError(f"set {' or '.join(DATABASE_VARIABLES)}: expected the database the log is in")
-    url = os.environ[name]
+    url = _content(name) if name.endswith("_FILE") else os.environ[name]
     address.parse(url, name=name)
     async with open_records(url) as records:
         yield records.audit
