@@ -91,7 +91,7 @@ class Deployment:
 
     def recorded(self) -> list[dict[str, Any]]:
         """Return the newest entries of the audit log, as a replica's own command shows them."""
-        kept = ["--database"] if "postgres" in str(self.services()) else ["/app/data/audit"]
+        kept = ["--database"] if self.container("postgres") in self.services() else ["/app/data/audit"]
         told = self.engine.docker(
             "exec", self.container("server-1"), "portside", "audit", "tail", "--json", "-n", "50", *kept
         )

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 ENGINES: Final = 16
 """Most engines that run on one machine at the same time."""
@@ -42,7 +42,7 @@ class Network:
 @contextmanager
 def network() -> Generator[Network]:
     """Make a bridge for the block. Raises NoAddresses, subprocess.CalledProcessError."""
-    with _reserved() as (number, _):
+    with _reserved() as number:
         made = Network(number)
         remove(made.bridge)  # of an engine that could not
         subprocess.run(["ip", "link", "add", made.bridge, "type", "bridge"], check=True)
@@ -61,7 +61,7 @@ def remove(interface: str) -> None:
 
 
 @contextmanager
-def _reserved() -> Generator[tuple[int, IO[str]]]:
+def _reserved() -> Generator[int]:
     """Hold the lowest number that nobody holds; the system lets go of it however this process ends."""
     for number in range(ENGINES):
         with Path(tempfile.gettempdir(), f"portside-engine-{number}.lock").open("w", encoding="utf-8") as held:
@@ -69,6 +69,6 @@ def _reserved() -> Generator[tuple[int, IO[str]]]:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            yield number, held
+            yield number
             return
     raise NoAddresses(f"{ENGINES} engines run on this machine; expected one less")

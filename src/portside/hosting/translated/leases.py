@@ -115,11 +115,7 @@ class Leases:
         lease.is_kept = True
         lease.expiry = asyncio.get_running_loop().call_later(self._limits.idle_s, self._expire, lease)
         self._idle[lease] = None
-        if len(self._idle) <= self._limits.idle:
-            return None
-        oldest = next(iter(self._idle))
-        self._forget(oldest)
-        return oldest
+        return self._forget_oldest() if len(self._idle) > self._limits.idle else None
 
     async def shake_hands(self, key: bytes, call: Call, capabilities: dict[str, Any]) -> Lease:
         """Open a link and take the server through the handshake as this caller. Raises HostGone."""
@@ -167,11 +163,14 @@ class Leases:
         if lease.expiry is not None:
             lease.expiry.cancel()
 
+    def _forget_oldest(self) -> Lease:
+        oldest = next(iter(self._idle))
+        self._forget(oldest)
+        return oldest
+
     async def _close_oldest(self) -> None:
-        oldest = next(iter(self._idle), None)
-        if oldest is not None:
-            self._forget(oldest)
-            await self.end(oldest)
+        if self._idle:
+            await self.end(self._forget_oldest())
 
     def _expire(self, lease: Lease) -> None:
         if lease in self._idle:
