@@ -17,6 +17,7 @@ from portside.audit.follow import FolderFollower
 from portside.audit.retention import prune_folder
 from portside.audit.sinks import files
 from portside.audit.sinks.file import FileSink
+from portside.audit.sinks.syncing import KernelSync
 from portside.audit.tail import RETRY_S
 from portside.audit.verify import verify
 from portside.audit.writer import Writer
@@ -180,17 +181,24 @@ async def test_a_group_that_fits_in_part_leaves_nothing_behind(tmp_path: Path) -
 
 
 @pytest.mark.anyio
-async def test_a_sync_that_fails_begins_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by", ["kernel", "thread"])
+async def test_a_sync_that_fails_begins_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     """What fsync failed on once may be gone although it succeeds the next time; PostgreSQL learnt it in 2018."""
     clock = ManualClock()
 
     def failing(_: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
+    async def refused(_: KernelSync, descriptor: int) -> None:
+        failing(descriptor)
+
+    if by == "thread":
+        monkeypatch.setattr(KernelSync, "open", lambda: None)
     async with opened(tmp_path, clock) as one:
         await one.append(call())
         with monkeypatch.context() as patch:
             patch.setattr(os, "fdatasync", failing)
+            patch.setattr(KernelSync, "sync", refused)
             with pytest.raises(AuditUnavailable, match="Input/output error"):
                 await one.append(call())
         assert one.failure is not None

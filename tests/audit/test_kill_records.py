@@ -8,6 +8,7 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
+import msgspec
 import pytest
 from anyio.to_thread import run_sync
 
@@ -102,7 +103,11 @@ def started(log: AuditLog, clock: Clock) -> Writer:
 
 async def stored(log: AuditLog) -> list[Stored]:
     rows = [row async for row in records.read(log)]
-    return [row._replace(sequence=chain.decode(row.entry).sequence) for row in rows if isinstance(row, Stored)]
+    return [
+        msgspec.structs.replace(row, sequence=chain.decode(row.entry).sequence)
+        for row in rows
+        if isinstance(row, Stored)
+    ]
 
 
 async def check(log: AuditLog, as_of_us: int) -> Report:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import anyio
+import msgspec
 import pytest
 
 from portside.audit import chain
@@ -144,13 +145,15 @@ def rechain(chance: random.Random, name: str) -> Change:
 
 
 def rechain_under_its_id(chance: random.Random, name: str) -> Change:
-    return rewritten(chance, name, lambda row: STRANGER.seal(row)._replace(key=SIGNER.id))
+    return rewritten(chance, name, lambda row: msgspec.structs.replace(STRANGER.seal(row), key=SIGNER.id))
 
 
 def rechain_with_old_signatures(chance: random.Random, name: str) -> Change:
     old = {row.sequence: row for row in GOOD.rows[name]}
     return rewritten(
-        chance, name, lambda row: row._replace(key=old[row.sequence].key, signature=old[row.sequence].signature)
+        chance,
+        name,
+        lambda row: msgspec.structs.replace(row, key=old[row.sequence].key, signature=old[row.sequence].signature),
     )
 
 
@@ -191,14 +194,14 @@ def without_checkpoints(chance: random.Random, name: str) -> Change:
 
 def strip_signature(chance: random.Random, name: str) -> Change:
     logs, row = copy(), chance.choice([row for row in GOOD.rows[name] if row.key])
-    logs[name][row.sequence - 1] = chain.frame(row._replace(key=None, signature=None))
+    logs[name][row.sequence - 1] = chain.frame(msgspec.structs.replace(row, key=None, signature=None))
     return Change(logs, [(name, row.sequence)])
 
 
 def borrow_signature(chance: random.Random, name: str) -> Change:
     logs = copy()
     one, two = chance.sample([row for row in GOOD.rows[name] if row.key], 2)
-    logs[name][one.sequence - 1] = chain.frame(one._replace(signature=two.signature))
+    logs[name][one.sequence - 1] = chain.frame(msgspec.structs.replace(one, signature=two.signature))
     return Change(logs, [(name, one.sequence)])
 
 
@@ -221,7 +224,7 @@ def rewritten(chance: random.Random, name: str, sign: Callable[[Stored], Stored]
         if said.seal is not None:
             entry = with_head(said, hash)
         hash = chain.link(hash, entry)
-        made = row._replace(entry=entry, hash=hash, key=None, signature=None)
+        made = msgspec.structs.replace(row, entry=entry, hash=hash, key=None, signature=None)
         lines.append(chain.frame(sign(made) if said.seal is not None else made))
     logs[name][index:] = lines
     return Change(logs, [(name, index + 1)])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from portside.audit import chain, keys
@@ -103,7 +104,7 @@ async def test_a_log_read_while_it_is_written_is_not_called_cut() -> None:
 
 async def test_a_witness_signed_by_a_stranger_counts_for_nothing() -> None:
     rows, _ = await two_writers(rounds=1)
-    fake = STRANGER.seal(rows[0]._replace(key=None))
+    fake = STRANGER.seal(msgspec.structs.replace(rows[0], key=None))
     report = verify(rows, [SIGNER.public], witnesses=[fake])
     assert report.is_sound
     assert "counts for nothing" in report.notices[0]
@@ -153,20 +154,20 @@ async def test_a_pruned_log_verifies_and_what_is_left_is_still_watched() -> None
     anchor, first, *_ = left
     without = check_rows(left[1:], as_of=clock.now())
     assert without.findings[0].kind == "missing"
-    forged = STRANGER.anchor(anchor)._replace(key=SIGNER.id)
+    forged = msgspec.structs.replace(STRANGER.anchor(anchor), key=SIGNER.id)
     assert check_rows([forged, *left[1:]]).findings[0].kind == "signature"
     assert kinds(check_rows([anchor, *left[2:]]))[0] == ("missing", first.sequence, first.sequence)
 
 
 async def test_a_row_kept_in_another_place_than_it_says_is_found() -> None:
     rows, _ = await two_writers(rounds=1)
-    moved = [row._replace(sequence=row.sequence + 1) for row in rows]
+    moved = [msgspec.structs.replace(row, sequence=row.sequence + 1) for row in rows]
     assert check_rows(moved).findings[0].kind == "misplaced"
 
 
 async def test_a_row_of_a_newer_version_is_said_to_be_one() -> None:
     rows, _ = await two_writers(rounds=1)
-    newer = rows[0]._replace(entry=rows[0].entry.replace(b'"v":1', b'"v":9'))
+    newer = msgspec.structs.replace(rows[0], entry=rows[0].entry.replace(b'"v":1', b'"v":9'))
     assert "version 9" in check_rows([newer]).findings[0].text
 
 

@@ -7,6 +7,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+import msgspec
+
 from portside.audit import keys
 from portside.audit.sinks.file import FileSink
 from portside.audit.writer import Writer
@@ -21,7 +23,7 @@ async def main(folder: Path, callers: int, limit_bytes: int) -> None:
 
         async def append() -> None:
             while True:
-                print(*await writer.append(call()), flush=True)
+                print(*msgspec.structs.astuple(await writer.append(call())), flush=True)
 
         await asyncio.gather(*(append() for _ in range(callers)))
 

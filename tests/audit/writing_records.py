@@ -6,6 +6,8 @@
 import asyncio
 import sys
 
+import msgspec
+
 from portside.audit.sinks.records import RecordsSink
 from portside.audit.writer import Writer
 from portside.clock import SystemClock
@@ -21,7 +23,7 @@ async def main(url: str, callers: int) -> None:
 
             async def append() -> None:
                 while True:
-                    print(*await writer.append(call()), flush=True)
+                    print(*msgspec.structs.astuple(await writer.append(call())), flush=True)
 
             await asyncio.gather(*(append() for _ in range(callers)))
 

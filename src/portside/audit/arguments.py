@@ -28,6 +28,9 @@ _SHORT: Final = 64
 """Names of members up to this length are remembered: the same few come again and again."""
 
 
+_NUMBERS: Final = frozenset({int, float, bool, type(None)})
+
+
 class PathInvalid(ValueError):
     """A redaction path is none: expected `/pointer` or `TOOL:/pointer` (RFC 6901, `*` for any one step)."""
 
@@ -66,8 +69,7 @@ class ArgumentPolicy:
             return Arguments(policy=self.kind, size=len(whole), digest=self._digest(whole))
         if self.kind == "redacted":
             steps = [pointer for tool, pointer in self._masks if tool in ("", name)]
-            redacted = _redacted(arguments, steps)
-            kept = whole if redacted == arguments else canonical(redacted)
+            kept = whole if _is_harmless(arguments, steps) else canonical(_redacted(arguments, steps))
             return Arguments(policy="redacted", size=len(whole), value=msgspec.Raw(kept))
         return Arguments(policy="full", size=len(whole), value=msgspec.Raw(whole))
 
@@ -82,6 +84,21 @@ def _mask(path: str) -> tuple[str, tuple[str, ...]]:
             f"{path!r}: expected /pointer or TOOL:/pointer, for example send_mail:/body or /patients/*/name"
         )
     return tool, tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/"))
+
+
+def _is_harmless(arguments: Mapping[str, Any], masks: Sequence[tuple[str, ...]]) -> bool:
+    """Say whether nothing of them is hidden, for flat ones, which most are; False where that takes a closer look."""
+    if masks:
+        return False
+    for key, value in arguments.items():
+        if len(key) > _SHORT or _names(key) or _says(key):
+            return False
+        if type(value) is str:
+            if ANYBODYS.finds(value):
+                return False
+        elif type(value) not in _NUMBERS:
+            return False
+    return True
 
 
 def _redacted(value: object, masks: Sequence[tuple[str, ...]]) -> object:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from portside.errors import PortsideError
 
 
@@ -15,7 +17,7 @@ class AuditKeyInvalid(PortsideError):
     """A signing key or a pinned public key cannot be used: missing, readable by others, or no key."""
 
 
-class Stored(NamedTuple):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """One row as it is kept. `hash` is lower-case hex, `entry` canonical JSON without its line end.
 
     `key` and `signature` (hex) are there on signed rows only. `writer` and `sequence` say where the row was kept,

@@ -5,7 +5,7 @@ from the writer's name. A signed row holds a seal; its signature (Ed25519) cover
 """
 
 import hashlib
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import msgspec
 
@@ -88,7 +88,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     writer: str
 
 
-class Position(NamedTuple):
+class Position(msgspec.Struct, frozen=True, gc=False):
     """Where a writer's chain stands. `unsigned` counts rows since the last signed one."""
 
     writer: str

@@ -51,11 +51,13 @@ class Signer:
 
     def seal(self, row: Stored) -> Stored:
         """Return a sealed row with its signature."""
-        return row._replace(key=self.id, signature=self._private.sign(signed_by_seal(row.hash)).hex())
+        return msgspec.structs.replace(row, key=self.id, signature=self._private.sign(signed_by_seal(row.hash)).hex())
 
     def anchor(self, row: Stored) -> Stored:
         """Return an anchor with its signature."""
-        return row._replace(key=self.id, signature=self._private.sign(signed_by_anchor(row.entry)).hex())
+        return msgspec.structs.replace(
+            row, key=self.id, signature=self._private.sign(signed_by_anchor(row.entry)).hex()
+        )
 
     def hand_over(self, public: bytes, *, time_us: int) -> Handover:
         """Return the statement that `public` signs from now on."""

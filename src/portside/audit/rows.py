@@ -1,7 +1,8 @@
 """One writer's rows: made from events, sealed where a signature is due, and handed to the sink group by group."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from portside.audit import chain
 from portside.audit.base import Last, Sink, Stored
@@ -13,7 +14,7 @@ from portside.audit.tail import Tail
 from portside.clock import Clock
 
 
-class Receipt(NamedTuple):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """Where an event is on record."""
 
     writer: str
@@ -96,7 +97,8 @@ class Rows:
         handovers = self._signer.handovers if state == "start" else []
         seal = Seal(handovers=handovers, head=position.hash, heads=heads, previous=position.signed, state=state)
         position, row = chain.follow(position, time_us=self.now_us(), event=event, seal=seal)
-        return position._replace(unsigned=0, signed=Mark(row.hash, row.sequence)), self._signer.seal(row)
+        signed = Mark(row.hash, row.sequence)
+        return msgspec.structs.replace(position, unsigned=0, signed=signed), self._signer.seal(row)
 
     async def _commit(self, position: Position, rows: Sequence[Stored]) -> None:
         await self._tail.commit(position, rows)

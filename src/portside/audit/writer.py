@@ -4,8 +4,9 @@ import asyncio
 import os
 import re
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
+import msgspec
 import structlog
 
 from portside.audit import chain
@@ -28,8 +29,8 @@ _SERVER_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,63}", re.ASCII)
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("portside.audit")
 
 
-class _Waiting(NamedTuple):
-    """An event that is not yet on record; `done` is None where nobody waits for it to be."""
+class _Waiting(msgspec.Struct, frozen=True):
+    """An event that is not yet on record; `done` is None where nobody waits for it to be, and `since` is then 0."""
 
     event: bytes
     time_us: int
@@ -75,6 +76,7 @@ class Writer:
         self._beating: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._is_open = False
+        self._loop: asyncio.AbstractEventLoop
 
     def __repr__(self) -> str:
         return f"<Writer {self.name} at {self._rows.sequence}>"
@@ -93,6 +95,7 @@ class Writer:
 
     async def open(self) -> None:
         """Write the start entry. Raises AuditUnavailable, and then has closed the sink."""
+        self._loop = asyncio.get_running_loop()
         try:
             repairs = await self._sink.repair()
             async with self._lock:
@@ -113,8 +116,9 @@ class Writer:
         AuditUnavailable where the sink fails, does not answer in time, or the writer is closed; the event may then
         still be found on record, but must not be counted on.
         """
-        done: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._add(event, done)
+        self._check()
+        done: asyncio.Future[Receipt] = self._loop.create_future()
+        self._waiting.append(_Waiting(encode(event), self._rows.now_us(), self._loop.time(), done))
         self._is_urgent = True
         if self._flushing is None:
             self._begin()
@@ -128,16 +132,16 @@ class Writer:
         It is written with the next that somebody waits for, within LAZY_S at the latest. Raises AuditUnavailable where
         the writer is closed, or too much waits already.
         """
-        self._add(event, None)
+        self._check()
+        self._waiting.append(_Waiting(encode(event), self._rows.now_us(), 0.0, None))
         if self._flushing is None and self._lazy is None:
-            self._lazy = asyncio.get_running_loop().call_later(LAZY_S, self._begin)
+            self._lazy = self._loop.call_later(LAZY_S, self._begin)
 
-    def _add(self, event: Event, done: asyncio.Future[Receipt] | None) -> None:
+    def _check(self) -> None:
         if not self._is_open:
             raise AuditUnavailable(f"audit writer {self.name} is closed; expected an open one")
         if len(self._waiting) >= MAX_WAITING:
             raise AuditUnavailable(f"{MAX_WAITING} events wait to be put on record; expected the sink to keep up")
-        self._waiting.append(_Waiting(encode(event), self._rows.now_us(), asyncio.get_running_loop().time(), done))
 
     def _begin(self) -> None:
         """Begin to write what waits."""
@@ -149,16 +153,16 @@ class Writer:
 
     def _look_later(self) -> None:
         # One timer for all of them: most never need it, and a time-out for each would cost them all.
-        self._late = asyncio.get_running_loop().call_later(self._timeout_s / 4, self._look)
+        self._late = self._loop.call_later(self._timeout_s / 4, self._look)
 
     def _look(self) -> None:
         """Tell those who have waited for too long; look again while somebody waits."""
         self._late = None
-        now = asyncio.get_running_loop().time()
-        for _, _, since, done in (*self._writing, *self._waiting):
-            if done is not None and now - since >= self._timeout_s and not done.done():
+        now = self._loop.time()
+        for one in (*self._writing, *self._waiting):
+            if one.done is not None and now - one.since >= self._timeout_s and not one.done.done():
                 text = f"the audit sink has not answered within {self._timeout_s:g} s"
-                done.set_exception(AuditUnavailable(text))
+                one.done.set_exception(AuditUnavailable(text))
         if self._writing or self._waiting:
             self._look_later()
 
@@ -216,11 +220,11 @@ class Writer:
         finally:
             self._flushing = None
         if self._waiting:
-            self._lazy = asyncio.get_running_loop().call_later(LAZY_S, self._begin)
+            self._lazy = self._loop.call_later(LAZY_S, self._begin)
 
     async def _keep(self, group: Sequence[_Waiting]) -> None:
         try:
-            receipts = await self._rows.keep((event, time_us) for event, time_us, _, _ in group)
+            receipts = await self._rows.keep([(one.event, one.time_us) for one in group])
         except Exception as error:  # whatever it is, those who wait must hear of it
             for waiting in group:
                 if waiting.done is not None and not waiting.done.done():

@@ -2,7 +2,6 @@
 
 import ipaddress
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -75,7 +74,7 @@ class Failures:
         if left_ms <= 0:
             del self._blocked[key]
             return None
-        return replace(found[1], reset_ms=left_ms, retry_after_ms=left_ms)
+        return msgspec.structs.replace(found[1], reset_ms=left_ms, retry_after_ms=left_ms)
 
     async def count(self, scope: Scope) -> Verdict | None:
         """Count one failure; return the verdict where it was one too many."""

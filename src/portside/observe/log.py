@@ -104,25 +104,24 @@ class _Output:
         is_failure = record.status >= 500
         if self._level > (logging.ERROR if is_failure else logging.INFO):
             return
-        fields = self._fields(record)
         if self._is_console:
-            (_log.error if is_failure else _log.info)("http.request", **fields)
+            (_log.error if is_failure else _log.info)("http.request", **self._masked(record, as_fields(record)))
             return
         # Straight to the handlers: the whole chain costs many times more, and every request pays.
         level = "error" if is_failure else "info"
-        head = {"timestamp": timestamp(time.time()), "level": level, "event": "http.request"}
-        self._append(encode({**head, **self._identity, **fields}), is_failure=is_failure)
+        when = timestamp(time.time())
+        fields = as_fields(record, timestamp=when, level=level, event="http.request", **self._identity)
+        self._append(encode(self._masked(record, fields)), is_failure=is_failure)
 
     def close(self) -> None:
         for handler in self._handlers:
             logging.getLogger().removeHandler(handler)
             handler.close()
 
-    def _fields(self, record: Record) -> dict[str, object]:
+    def _masked(self, record: Record, fields: dict[str, object]) -> dict[str, object]:
         # Only these hold a client's own words; all else is bounded by those who set it. Masked before they are cut.
-        fields = as_fields(record)
         if record.name is not None:
-            fields["name"] = self._mask.text(record.name)[:NAME_LIMIT]
+            fields["name"] = self._mask.name(record.name)[:NAME_LIMIT]
         if record.error is not None:
             fields["error"] = self._mask.text(record.error)[:ERROR_LIMIT]
         return fields

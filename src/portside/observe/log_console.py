@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from typing import Final, TextIO
+from contextlib import AbstractContextManager
+from typing import Final, TextIO, cast
 
 from portside.observe.log_lines import formatted
 
@@ -16,6 +17,8 @@ class Console(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._waiting: list[str] = []
+        # The handler's own lock, held without its two methods, which would cost every request as much as the line.
+        self._guard = cast("AbstractContextManager[object]", self.lock)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record as one line."""
@@ -23,26 +26,21 @@ class Console(logging.StreamHandler[TextIO]):
 
     def append(self, line: str) -> None:
         """Write a line, and before it those that wait."""
-        self.acquire()
-        try:
+        with self._guard:
             self._waiting.append(line)
             lines, self._waiting = "\n".join(self._waiting), []
-            self.stream.write(lines + "\n")
-            self.stream.flush()
-        except (OSError, ValueError):
-            # stderr is gone: there is nowhere left to say so, and requests must go on.
-            return
-        finally:
-            self.release()
+            try:
+                self.stream.write(lines + "\n")
+                self.stream.flush()
+            except (OSError, ValueError):
+                # stderr is gone: there is nowhere left to say so, and requests must go on.
+                return
 
     def append_soon(self, line: str) -> None:
         """Write a line within GATHER_S; at once where no event loop runs."""
-        self.acquire()
-        try:
+        with self._guard:
             self._waiting.append(line)
             is_first = len(self._waiting) == 1
-        finally:
-            self.release()
         if is_first:
             try:
                 asyncio.get_running_loop().call_later(GATHER_S, self.flush)
@@ -51,9 +49,6 @@ class Console(logging.StreamHandler[TextIO]):
 
     def flush(self) -> None:
         """Write what waits; all else has been written."""
-        self.acquire()
-        try:
+        with self._guard:
             if self._waiting:
                 self.append(self._waiting.pop())
-        finally:
-            self.release()

@@ -10,6 +10,11 @@ from portside.secret import HIDDEN
 KNOWN_MIN: Final = 8
 """Characters a known secret must have to be looked for: a shorter one would be found in ordinary words."""
 
+NAME_MAX: Final = 64
+"""Characters of the longest name that is remembered."""
+
+NAMES_KEPT: Final = 4096
+
 # None of these starts with a backslash, and none takes a quote or half an escape, so that a line of JSON stays one.
 # Each can begin only where none before it has begun, or takes all it has looked at: the time is linear in the text.
 _PATTERNS: Final = (
@@ -38,7 +43,7 @@ class Mask:
     of any URL is hidden, and the rest of it is worth reading.
     """
 
-    __slots__ = ("_encoded", "_known", "_line", "_text")
+    __slots__ = ("_encoded", "_known", "_line", "_names", "_text")
 
     def __init__(self, known: Iterable[str] = ()) -> None:
         # The longest first: one secret may be the beginning of another.
@@ -49,10 +54,22 @@ class Mask:
         self._text = re.compile(f"{_known(self._known)}|{_TABLE}")
         # Escapes are stepped over, or a match could begin with the second half of one.
         self._line = re.compile(f"{_known(self._encoded)}|{_ESCAPE}|{_TABLE}")
+        self._names: dict[str, str] = {}
 
     def text(self, text: str) -> str:
         """Return a text without its secrets; the text itself where there are none."""
         return self._text.sub(_hidden, text) if _is_suspect(text, self._known) else text
+
+    def name(self, name: str) -> str:
+        """Return the same for the name of something: the few there are come again and again, and are remembered."""
+        shown = self._names.get(name)
+        if shown is None:
+            shown = self.text(name)
+            if len(name) <= NAME_MAX:
+                if len(self._names) >= NAMES_KEPT:
+                    self._names.clear()
+                self._names[name] = shown
+        return shown
 
     def line(self, line: str) -> str:
         """Return encoded JSON without its secrets; it stays the same JSON in all else."""

@@ -81,19 +81,18 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
 """Every field name portside's own request events use, and what it means."""
 
 
-def as_fields(record: Record) -> dict[str, object]:
-    """Return what the log says of a request, by field name; what does not apply is left out."""
-    fields: dict[str, object] = {
-        "request_id": record.request_id,
-        "method": record.method,
-        "route": record.route,
-        "status": record.status,
-        "client": record.client,
-        "bytes_in": record.bytes_in,
-        "bytes_out": record.bytes_out,
-        "duration_ms": round(record.duration_s * 1000, 3),
-        "outcome": record.outcome,
-    }
+def as_fields(record: Record, **head: object) -> dict[str, object]:
+    """Return what the log says of a request, by field name, behind `head`; what does not apply is left out."""
+    fields: dict[str, object] = head
+    fields["request_id"] = record.request_id
+    fields["method"] = record.method
+    fields["route"] = record.route
+    fields["status"] = record.status
+    fields["client"] = record.client
+    fields["bytes_in"] = record.bytes_in
+    fields["bytes_out"] = record.bytes_out
+    fields["duration_ms"] = round(record.duration_s * 1000, 3)
+    fields["outcome"] = record.outcome
     if record.stream:
         fields["stream"] = True
     if record.era is not None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import msgspec
+
 from portside.wire.session import SessionRecord
 
 
@@ -139,8 +141,7 @@ class Limit:
     name: str = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """Whether a use was counted, and where the limit that is nearest to its end stands.
 
     `remaining` uses are left of `limit` now; `reset_ms` until the first of those that count is forgotten;

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import msgspec
+
 from portside.errors import StateUnavailable
 from portside.state.base import Counters, Limit, Verdict
 
@@ -40,7 +42,7 @@ class DegradedCounters:
         # A cost that the share cannot hold counts as all of it.
         shares = [replace(limit, most=max(1, limit.most // replicas)) for limit in limits]
         verdict = await self._local.hit(shares, cost=min(cost, *(share.most for share in shares)))
-        return replace(verdict, limit=limits[shares.index(verdict.limit)])
+        return msgspec.structs.replace(verdict, limit=limits[shares.index(verdict.limit)])
 
     def _note(self, is_degraded: bool, why: str) -> None:
         if is_degraded and not self.is_degraded:

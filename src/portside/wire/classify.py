@@ -16,7 +16,7 @@ META_SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
 META_SERVER: Final = "io.modelcontextprotocol/serverInfo"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
     """What a modern request says about its sender, in every request anew."""
 
@@ -50,8 +50,8 @@ def modern(message: Message, raw_headers: Mapping[bytes, bytes]) -> Envelope:
     from the body, -32602 for a revision that is no string, -32022 for one not served.
     """
     meta = _meta(message)
-    missing = [key for key in (META_REVISION, META_CAPABILITIES) if key not in meta]
-    if missing:
+    if META_REVISION not in meta or META_CAPABILITIES not in meta:
+        missing = [key for key in (META_REVISION, META_CAPABILITIES) if key not in meta]
         raise Refusal(refusal.INVALID_PARAMS, f"params._meta lacks the required {' and '.join(missing)}", id=message.id)
     revision = meta[META_REVISION]
     _check_header(message, raw_headers, headers.VERSION, revision)
