@@ -361,7 +361,7 @@ async def test_no_token_is_in_any_log_record_or_answer(kind: str, caplog: pytest
     with caplog.at_level(logging.DEBUG):
         answers = [await ask(app, request(headers, query=query)) for headers, query in cases]
     pieces = [piece for piece in token.split(".") if len(piece) > 20] or [token]
-    told = [caplog.text, *(str(as_fields(record)) for record in records)]
+    told = [caplog.text, *(str(as_fields(record, {})) for record in records)]
     told += [repr(record.__dict__) for record in caplog.records]
     told += [f"{one.headers}{one.body}" for one in answers]
     assert len(records) == len(cases)

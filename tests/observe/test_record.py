@@ -6,17 +6,17 @@ from portside.observe.record import ERROR_LIMIT, LOG_FIELDS, NAME_LIMIT, Record,
 def test_every_field_of_a_request_is_named_by_its_owner() -> None:
     full = Record(era="modern", revision="r", rpc_method="tools/call", name="n", error_code=1, error="e", session="s")
     full.stream = True
-    assert set(as_fields(full)) <= set(LOG_FIELDS)
+    assert set(as_fields(full, {})) <= set(LOG_FIELDS)
 
 
 def test_what_does_not_apply_is_left_out() -> None:
-    fields = as_fields(Record())
+    fields = as_fields(Record(), {})
     assert {"era", "name", "error", "session", "stream"}.isdisjoint(fields)
     assert fields["outcome"] == "ok"
 
 
 def test_the_words_of_a_client_are_cut() -> None:
-    fields = as_fields(Record(name="n" * 10_000, error="e" * 10_000))
+    fields = as_fields(Record(name="n" * 10_000, error="e" * 10_000), {})
     assert (fields["name"], fields["error"]) == ("n" * NAME_LIMIT, "e" * ERROR_LIMIT)
 
 

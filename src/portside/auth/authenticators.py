@@ -1,8 +1,9 @@
 """What a request shows to prove who sent it, and the ways of judging that, in order."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+import msgspec
 
 from portside.auth import certificates, jws, key_text
 from portside.auth.certificates import CertificateRule
@@ -19,8 +20,7 @@ _UNAVAILABLE: Final[Mapping[type[BaseException], type[PortsideError]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(msgspec.Struct, frozen=True):
     """What came with one request: the bearer token, and the connection's verified client certificate.
 
     `certificate` has the form of `ssl.getpeercert()`; it must have been verified by TLS.

@@ -24,6 +24,8 @@ STRICT_TRANSPORT: Final = (_STRICT, _SECURITY[_STRICT])
 
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _ADDED: Final = (*SECURITY_HEADERS, _NO_STORE)
+_LINES: Final = b"".join(b"%s: %s\r\n" % pair for pair in _ADDED)
+_STRICT_LINES: Final = _LINES + b"%s: %s\r\n" % STRICT_TRANSPORT
 _NAMES: Final = frozenset(name for name, _ in (*_ADDED, STRICT_TRANSPORT, (b"x-request-id", b"")))
 _CONTROL: Final = bytes((*range(0x09), *range(0x0A, 0x20), 0x7F))
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -122,15 +124,17 @@ class _Response:
             self._emit(self._record)
 
     def _dress(self, message: Message) -> None:
-        given = [*message.get("headers", ()), *self._scope["portside.fields"]]
-        ours = [*_ADDED, (b"x-request-id", self._record.request_id.encode())]
-        if self._scope["scheme"] == "https":
-            ours.append(STRICT_TRANSPORT)
-        for name, _ in given:
-            if name in _NAMES:
-                message["headers"] = _once(given, ours)
-                return
-        message["headers"] = [*given, *ours]
+        scope = self._scope
+        given = [*message.get("headers", ()), *scope["portside.fields"]]
+        id_ = (b"x-request-id", self._record.request_id.encode())
+        is_secure = scope["scheme"] == "https"
+        cork = scope.get("portside.cork")
+        if cork is None or not _NAMES.isdisjoint([name for name, _ in given]):
+            message["headers"] = _once(given, [*_ADDED, id_, STRICT_TRANSPORT] if is_secure else [*_ADDED, id_])
+        else:
+            # As bytes, past the server's look at each header of each answer, which costs more than making most answers.
+            cork.also(_STRICT_LINES if is_secure else _LINES)
+            message["headers"] = [*given, id_]
 
 
 def _check(headers: Headers) -> None:

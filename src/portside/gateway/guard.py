@@ -37,20 +37,24 @@ class Guard:
     recorder: Recorder | None = None
     _limits: dict[str, int] = field(init=False)
     _running: dict[str, int] = field(init=False, default_factory=dict[str, int])
+    _has_rules: bool = field(init=False)
     is_idle: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self._limits = dict(self.tools)
         asks = bool(self._limits) or self.is_limited or self.max_calls is not None or self.recorder is not None
-        self.is_idle = self.policy.is_empty and not asks
+        self._has_rules = not self.policy.is_empty
+        self.is_idle = not (self._has_rules or asks)
 
     async def admit(self, sent: Message, incoming: Incoming) -> None:
         """Return where the message may go on. Raises Refusal: 403, 429, or 503 where it cannot be put on record."""
-        self._check_scopes(sent, incoming)
+        if self._has_rules:
+            self._judge(sent.method if sent.kind != "response" else "", sent.params, sent, incoming)
         if sent.method == CALL and sent.kind == "request":
-            name = (sent.params or {}).get("name")
-            await self._count(name if isinstance(name, str) else "", sent, incoming)
-            self._take_place(sent, incoming)
+            if self._limits:
+                await self._count(sent, incoming)
+            if self.max_calls is not None:
+                self._take_place(self.max_calls, sent, incoming)
             if self.recorder is not None:
                 await self.recorder.start(sent, incoming)
 
@@ -80,11 +84,6 @@ class Guard:
             else:
                 self._running.pop(caller, None)
 
-    def _check_scopes(self, sent: Message, incoming: Incoming) -> None:
-        if not self.policy.is_empty:
-            method = sent.method if sent.kind != "response" else ""
-            self._judge(method, sent.params, sent, incoming)
-
     def _judge(self, method: str, params: dict[str, object] | None, sent: Message | None, incoming: Incoming) -> None:
         verdict = self.policy.may(incoming.identity or ANONYMOUS, method, params)
         if isinstance(verdict, Needs):
@@ -96,7 +95,9 @@ class Guard:
                 headers={"www-authenticate": self.challenges.insufficient(verdict.scopes)},
             )
 
-    async def _count(self, tool: str, sent: Message, incoming: Incoming) -> None:
+    async def _count(self, sent: Message, incoming: Incoming) -> None:
+        name = (sent.params or {}).get("name")
+        tool = name if isinstance(name, str) else ""
         most = self._limits.get(tool)
         if most is None or self.counters is None:
             return
@@ -105,13 +106,11 @@ class Guard:
         if not verdict.is_allowed:
             raise _used_up(f"calls of {tool!r}", verdict, id=sent.id)
 
-    def _take_place(self, sent: Message, incoming: Incoming) -> None:
-        if self.max_calls is None:
-            return
+    def _take_place(self, most: int, sent: Message, incoming: Incoming) -> None:
         caller = caller_of(incoming)
         running = self._running.get(caller, 0)
-        if running >= self.max_calls:
-            text = f"too many calls at once: at most {self.max_calls}; try again when one has ended"
+        if running >= most:
+            text = f"too many calls at once: at most {most}; try again when one has ended"
             raise Refusal(refusal.TOO_MANY, text, id=sent.id, headers={"retry-after": "1"})
         self._running[caller] = running + 1
         incoming.held += 1

@@ -1,7 +1,6 @@
 """What the gateway knows of HTTP: a request as plain values, and somewhere to write the response. No ASGI."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Protocol
 
@@ -21,8 +20,7 @@ def _nothing() -> None:
     return
 
 
-@dataclass(slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, eq=False):
     """One HTTP request. `headers` holds the last value of each lower-case name; `release` gives its admission back.
 
     `principal` is the id of `identity`; both are None where nobody authenticates. `held` counts the calls it has begun,
@@ -42,7 +40,7 @@ class Incoming:
     held: int = 0
     limit: Limit | None = None
     is_relayed: bool = False
-    release: Callable[[], None] = field(default=_nothing)
+    release: Callable[[], None] = _nothing
 
 
 class Outgoing(Protocol):

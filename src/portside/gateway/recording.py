@@ -1,6 +1,7 @@
 """Calls on record: that one is let through, before it is, and what became of every request."""
 
 import logging
+from functools import partial
 from typing import Any, Final, cast
 
 from portside.audit.arguments import ArgumentPolicy
@@ -39,7 +40,7 @@ class Recorder:
         arguments = cast("dict[str, Any]", given) if isinstance(given, dict) else None
         tool = name if isinstance(name, str) else ""
         kept = self._arguments.keep(tool, arguments)
-        event = of_start(incoming.record, method=sent.method, name=tool, arguments=kept)
+        event = partial(of_start, incoming.record, method=sent.method, name=tool, arguments=kept)
         try:
             await self._writer.append(event)
         except AuditUnavailable as error:
@@ -54,6 +55,6 @@ class Recorder:
         if not is_mcp and record.status not in TURNED_AWAY:
             return
         try:
-            self._writer.put(of_request(record))
+            self._writer.put(partial(of_request, record))
         except AuditUnavailable as error:
             _log.error("audit.not_recorded: %s", error.message)

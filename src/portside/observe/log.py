@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -105,18 +106,23 @@ class _Output:
         if self._level > (logging.ERROR if is_failure else logging.INFO):
             return
         if self._is_console:
-            (_log.error if is_failure else _log.info)("http.request", **self._masked(record, as_fields(record)))
+            (_log.error if is_failure else _log.info)("http.request", **self._masked(record, as_fields(record, {})))
             return
         # Straight to the handlers: the whole chain costs many times more, and every request pays.
-        level = "error" if is_failure else "info"
-        when = timestamp(time.time())
-        fields = as_fields(record, timestamp=when, level=level, event="http.request", **self._identity)
-        self._append(encode(self._masked(record, fields)), is_failure=is_failure)
+        make = partial(self._line, record, time.time(), "error" if is_failure else "info")
+        if not is_failure and self._combined is None:
+            self._console.append_soon(make)
+        else:
+            self._append(make(), is_failure=is_failure)
 
     def close(self) -> None:
         for handler in self._handlers:
             logging.getLogger().removeHandler(handler)
             handler.close()
+
+    def _line(self, record: Record, when: float, level: str) -> str:
+        head = {"timestamp": timestamp(when), "level": level, "event": "http.request", **self._identity}
+        return encode(self._masked(record, as_fields(record, head)))
 
     def _masked(self, record: Record, fields: dict[str, object]) -> dict[str, object]:
         # Only these hold a client's own words; all else is bounded by those who set it. Masked before they are cut.
@@ -130,7 +136,7 @@ class _Output:
         if is_failure:
             self._console.append(line)
         else:
-            self._console.append_soon(line)
+            self._console.append_soon(partial(str, line))
         if self._combined is not None:
             self._combined.append(line)
         if self._errors is not None and is_failure:

@@ -1,10 +1,11 @@
 """The one record of an HTTP request: filled in on the way, handed once to the sinks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from time import perf_counter
 from types import MappingProxyType
 from typing import Final, Literal
+
+import msgspec
 
 Era = Literal["modern", "legacy"]
 Outcome = Literal["ok", "error", "tool_error", "refused", "cancelled", "timeout"]
@@ -15,8 +16,7 @@ ERROR_LIMIT: Final = 500
 
 
 # eq=False: a record is one request, compared by identity, and stays hashable.
-@dataclass(slots=True, eq=False)
-class Record:
+class Record(msgspec.Struct, eq=False):
     """One HTTP request. Times in seconds, sizes in bytes.
 
     `route`, `rpc_method`, `era`, `revision` and `outcome` are bounded by those who set them; `method` and `name` are
@@ -32,7 +32,7 @@ class Record:
     status: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
-    started: float = field(default_factory=perf_counter)
+    started: float = msgspec.field(default_factory=perf_counter)
     duration_s: float = 0.0
     era: Era | None = None
     revision: str | None = None
@@ -81,9 +81,9 @@ LOG_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
 """Every field name portside's own request events use, and what it means."""
 
 
-def as_fields(record: Record, **head: object) -> dict[str, object]:
+def as_fields(record: Record, head: Mapping[str, object]) -> dict[str, object]:
     """Return what the log says of a request, by field name, behind `head`; what does not apply is left out."""
-    fields: dict[str, object] = head
+    fields: dict[str, object] = {**head}
     fields["request_id"] = record.request_id
     fields["method"] = record.method
     fields["route"] = record.route

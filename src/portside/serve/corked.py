@@ -2,28 +2,45 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
+
+_INTERIM: Final = b"HTTP/1.1 1"
+"""How a response begins that another one follows (100 Continue): it is no head of ours."""
 
 
 class Corked:
     """A transport for one response that sends its head together with the first of its body: one system call less.
 
-    A head that no body follows at once goes out by itself as soon as the loop comes round. Where the response ends the
-    connection, `end` is called in place of the transport's own `close`.
+    A head that says how long the body is waits for it, where one `follows` (not so for HEAD); any other goes out by
+    itself as soon as the loop comes round. Where the response ends the connection, `end` is called in place of the
+    transport's own `close`.
     """
 
-    __slots__ = ("_end", "_head", "_loop", "_transport")
+    __slots__ = ("_also", "_end", "_follows", "_head", "_loop", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, end: Callable[[], None], *, follows: bool
+    ) -> None:
         self._transport = transport
         self._loop = loop
         self._end = end
+        self._follows = follows
         self._head: bytes | None = None
+        self._also = b""
+
+    def also(self, lines: bytes) -> None:
+        """Have these lines, each with its end, be the last of the head that is about to be written."""
+        self._also = lines
 
     def write(self, data: bytes) -> None:
         """Hold the first piece back for a moment; send every other."""
         if self._head is None:
-            self._head = data
-            self._loop.call_soon(self.flush)
+            if data.startswith(_INTERIM):
+                self._transport.write(data)
+                return
+            self._head = data[:-2] + self._also + data[-2:]
+            if not (self._follows and b"\r\ncontent-length: " in data):
+                self._loop.call_soon(self.flush)
         elif self._head:
             head, self._head = self._head, b""
             self._transport.write(head + data)

@@ -158,7 +158,8 @@ class Connection(Ending):
         if status is not None or len(self.pipeline) >= MAX_QUEUED:
             self._stop(status or 503)
         super().on_headers_complete()
-        self.cycle.transport = Corked(self.transport, self.loop, self._end)
+        corked = Corked(self.transport, self.loop, self._end, follows=self.scope["method"] != "HEAD")
+        self.cycle.transport = self.scope["portside.cork"] = corked
         if upgrades or self.is_leaving:
             # An upgrade is declined by answering as usual; what comes after may be meant for another protocol.
             self.cycle.keep_alive = False

@@ -88,14 +88,15 @@ def legacy_revision(message: Message, raw_headers: Mapping[bytes, bytes]) -> str
 
 
 def _meta(message: Message) -> dict[str, Any]:
-    meta = message.params.get("_meta") if message.params else None
+    params = message.params
+    meta = params.get("_meta") if params else None
     return cast("dict[str, Any]", meta) if isinstance(meta, dict) else {}
 
 
 def _check_header(message: Message, raw_headers: Mapping[bytes, bytes], name: bytes, expected: object) -> None:
     value = raw_headers.get(name)
-    # Most values are ASCII; comparing decoded text keeps a null body value from matching an absent header.
-    if value is None or value.strip(b" \t").decode("latin-1") != expected:
+    # Comparing decoded text keeps a null body value from matching an absent header.
+    if value is None or (value.decode("latin-1") != expected and value.decode("latin-1").strip(" \t") != expected):
         shown = name.decode("ascii")
         reason = "is missing" if value is None else "does not match the request body"
         raise Refusal(refusal.HEADER_MISMATCH, f"the {shown} header {reason}", id=message.id)

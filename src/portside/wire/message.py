@@ -19,32 +19,19 @@ decode: Final = strict.decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Message:
+class Message(msgspec.Struct, eq=False):
     """A parsed head and the raw bytes it came in, so that members nobody here understands survive.
 
     `params`, `result` and `error` are the decoded JSON values, None where absent. `raw` is empty if made here.
     """
 
-    __slots__ = ("error", "id", "kind", "method", "params", "raw", "result")
-
-    def __init__(
-        self,
-        kind: Kind,
-        *,
-        id: Id | None = None,
-        method: str = "",
-        params: dict[str, Any] | None = None,
-        result: dict[str, Any] | None = None,
-        error: dict[str, Any] | None = None,
-        raw: bytes = b"",
-    ) -> None:
-        self.kind: Kind = kind
-        self.id = id
-        self.method = method
-        self.params = params
-        self.result = result
-        self.error = error
-        self.raw = raw
+    kind: Kind
+    id: Id | None = None
+    method: str = ""
+    params: dict[str, Any] | None = None
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    raw: bytes = b""
 
     def __repr__(self) -> str:
         what = self.method if self.kind != "response" else ("error" if self.error is not None else "result")
