@@ -64,18 +64,17 @@ def mozilla(running: tuple[Secured, Path]) -> Graded:
     return scan(running[0].port, running[1], "--mozilla_config=intermediate")
 
 
-def test_mozillas_intermediate_profile_finds_two_more_curves_and_nothing_else(mozilla: Graded) -> None:
-    """The scanner's profile is 5.7. Known gap: `ssl` cannot leave out X448 and secp521r1, which are sound."""
-    assert [problem.partition(":")[0] for problem in mozilla.problems] == ["tls_curves"]
-    assert set(re.findall(r"'(\w+)'", mozilla.problems[0])) <= {"X448", "secp521r1"}
+def test_mozillas_intermediate_profile_finds_nothing(mozilla: Graded) -> None:
+    """The scanner's profile is that of version 5.7."""
+    assert mozilla.problems == []
 
 
 def test_the_profile_we_promise_finds_nothing(running: tuple[Secured, Path]) -> None:
-    """Mozilla's intermediate without DHE, as of 5.8, and with all curves of the system's OpenSSL that are sound."""
+    """Mozilla's intermediate without DHE, as of 5.8."""
     assert scan(running[0].port, running[1], f"--custom_tls_config={PROMISED}").problems == []
 
 
-def test_mozillas_own_profile_finds_nothing_with_the_groups_that_the_documentation_names(tmp_path: Path) -> None:
+def test_the_configuration_of_openssl_that_the_documentation_names_does_the_same(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "tls.md").read_text(encoding="utf-8")
     (told,) = re.findall(r"^```ini\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "openssl.cnf").write_text(told, encoding="utf-8")

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self
 
 import structlog
 
+from portside.edge import groups
 from portside.errors import Problem, SettingsInvalid
 from portside.targets.front import TLS_CIPHERS
 
@@ -100,6 +101,7 @@ def _context(files: TlsFiles, clients: ClientCertificates) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(TLS_CIPHERS)
+    groups.restrict(context)
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     # No tickets: what a client carries would outlive this context, and the authorities it was begun under.
     context.options |= ssl.OP_NO_TICKET
