@@ -68,7 +68,7 @@ class ArgumentPolicy:
         if len(whole) > self.limit_bytes:
             return Arguments(policy=self.kind, size=len(whole), digest=self._digest(whole))
         if self.kind == "redacted":
-            steps = [pointer for tool, pointer in self._masks if tool in ("", name)]
+            steps = [pointer for tool, pointer in self._masks if tool in ("", name)] if self._masks else ()
             kept = whole if _is_harmless(arguments, steps) else canonical(_redacted(arguments, steps))
             return Arguments(policy="redacted", size=len(whole), value=msgspec.Raw(kept))
         return Arguments(policy="full", size=len(whole), value=msgspec.Raw(whole))

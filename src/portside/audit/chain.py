@@ -134,14 +134,12 @@ def follow(
 ) -> tuple[Position, Stored]:
     """Return the next row, unsigned, and where the chain then stands. `event` is canonical JSON."""
     sequence = position.sequence + 1
-    entry = b'{%s%s"sequence":%d,"time":%d,"v":%d,"writer":"%s"}' % (
-        b'"event":' + event + b"," if event else b"",
-        b'"seal":' + canonical(seal) + b"," if seal is not None else b"",
-        sequence,
-        time_us,
-        VERSION,
-        position.writer.encode(),
-    )
+    place = sequence, time_us, VERSION, position.writer.encode()
+    if seal is None:
+        entry = b'{"event":%s,"sequence":%d,"time":%d,"v":%d,"writer":"%s"}' % (event, *place)
+    else:
+        said = b'"event":' + event + b"," if event else b""
+        entry = b'{%s"seal":%s,"sequence":%d,"time":%d,"v":%d,"writer":"%s"}' % (said, canonical(seal), *place)
     hash = link(position.hash, entry)
     row = Stored(entry, hash, None, None, position.writer, sequence, time_us)
     return Position(position.writer, sequence, hash, position.unsigned + 1, position.signed), row

@@ -58,9 +58,11 @@ class Ending(HttpToolsProtocol):
     _is_lingering = False
     _owed: int | None = None
     _running: Any = None
+    _idle_since: float | None = None
     _deadline: Timer
     _stall: Timer
     _linger_timer: Timer
+    _idle: Timer
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
@@ -78,6 +80,23 @@ class Ending(HttpToolsProtocol):
         """Note that the kernel has taken everything."""
         self._stall.stop()
         super().resume_writing()
+
+    def _rest(self) -> None:
+        # uvicorn sets a timer after each answer and cancels it with the next request; this one looks again instead.
+        self._idle_since = self.loop.time()
+        self._idle.start(self.timeout_keep_alive, self._rested)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
+
+    def _rested(self) -> None:
+        if self._idle_since is None:
+            return  # it is in use; the timer begins anew when that ends
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._idle.start(left, self._rested)
+        else:
+            self.timeout_keep_alive_handler()
 
     def _refuse(self, status: int) -> None:
         """Answer what cannot be served, once the requests before it are answered, and listen no more."""

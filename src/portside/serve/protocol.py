@@ -77,6 +77,7 @@ class Connection(Ending):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._deadline, self._stall, self._linger_timer = Timer(self.loop), Timer(self.loop), Timer(self.loop)
+        self._idle = Timer(self.loop)
         # From here on, a pause in writing means that the kernel takes no more.
         transport.set_write_buffer_limits(high=1, low=0)
         shown = transport.get_extra_info("ssl_object")
@@ -97,7 +98,7 @@ class Connection(Ending):
     def connection_lost(self, exc: Exception | None) -> None:
         self.bounds.admitted.discard(self)
         self.bounds.lingering.discard(self)
-        for timer in (self._deadline, self._stall, self._linger_timer):
+        for timer in (self._deadline, self._stall, self._linger_timer, self._idle):
             timer.stop()
         self.pipeline.clear()
         # uvicorn tells only the newest request, and the one being answered may be another.
@@ -189,12 +190,14 @@ class Connection(Ending):
 
     def on_response_complete(self) -> None:
         """Go on with what came meanwhile: the next request, a refusal that waited for its turn, or a head half read."""
-        if self._is_lingering:
-            self.server_state.total_requests += 1
+        self.server_state.total_requests += 1
+        if self._is_lingering or self.transport.is_closing():
             return
-        super().on_response_complete()
-        if self._is_answering() or self.transport.is_closing():
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
             return
+        self._rest()
         if self._owed is not None:
             self._say(self._owed)
         elif self._phase == BODY:

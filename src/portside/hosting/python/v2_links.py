@@ -39,7 +39,9 @@ class ModernLink:
         host.prepare()
         try:
             if message.method == "tools/call":
-                await host.mirrored.check(params, call)
+                checking = host.mirrored.check(params, call)
+                if checking is not None:
+                    await checking
             tool = host.plain_call(message.method, params)
             result = await (
                 self._run(message, back, call) if tool is None else self._run_compiled(tool, message, back, call)

@@ -24,17 +24,20 @@ class MirroredArguments:
         self._schemas: dict[str, tuple[object, tuple[parameters.Declared, ...]]] = {}
         self._listed = ListedTools(self._listing, SystemClock())
 
-    async def check(self, params: dict[str, Any], call: Call) -> None:
-        """Compare mirrored headers with the arguments of a `tools/call`. Raises Refusal -32020."""
+    def check(self, params: dict[str, Any], call: Call) -> Awaitable[None] | None:
+        """Compare mirrored headers with the arguments of a `tools/call`. Raises Refusal -32020.
+
+        What is returned has to be awaited; None where that is all.
+        """
         look_up = getattr(self._low, "get_tool_input_schema", None)  # not in SDK 2.2
         if look_up is None:
-            await self._listed.check(params, call)
-            return
+            return self._listed.check(params, call)
         name = params.get("name")
         if isinstance(name, str):
             wanted = self._declared(name, look_up(name))
             if wanted:
                 parameters.check(wanted, members(params.get("arguments")), call.headers)
+        return None
 
     def _declared(self, name: str, schema: object) -> tuple[parameters.Declared, ...]:
         known = self._schemas.get(name)
