@@ -20,6 +20,10 @@ from portside.clock import Clock
 GROUP: Final = 500
 """Most entries that share one write: encoding them holds up the event loop for a few milliseconds at most."""
 
+TURNS: Final = 4
+"""Turns of the event loop from one write to the next: those just released answer, their clients' next requests are
+read, begin, and ask to be put on record. So one write holds them all, where half would wait for the other half's."""
+
 LAZY_S: Final = 0.02
 """How long an event that nobody waits for may wait for one that somebody does: they then share a write."""
 
@@ -218,8 +222,12 @@ class Writer:
                     self._is_urgent = False
                     self._writing, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
                     is_left = bool(self._waiting)
+                    were_several = sum(one.done is not None for one in self._writing) > 1
                     await self._keep(self._writing)
                     self._writing = ()
+                # While there is one caller at a time, nobody else would come.
+                for _ in range(TURNS if were_several else 0):
+                    await asyncio.sleep(0)
         finally:
             self._flushing = None
         if self._waiting:
