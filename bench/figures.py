@@ -13,6 +13,7 @@ COLUMNS: tuple[tuple[str, str, Figure], ...] = (
     ("calls/s", "{:.0f}", attrgetter("calls_per_s")),
     ("p50 ms", "{:.2f}", attrgetter("p50_ms")),
     ("p99 ms", "{:.2f}", attrgetter("p99_ms")),
+    ("kernel s/1000", "{:.4f}", attrgetter("kernel_s_per_1000")),
     ("server busy", "{:.0%}", attrgetter("server_busy")),
     ("client busy", "{:.0%}", attrgetter("client_busy")),
 )
@@ -94,7 +95,7 @@ def ratio_document(ours: Sequence[Slice], theirs: Sequence[Slice]) -> dict[str, 
 
 def rounds_document(pieces: Sequence[Slice]) -> list[dict[str, float]]:
     """Return the slices of one row for a JSON document, with the figures that follow from the others."""
-    names = ("cpu_s_per_1000", "calls_per_s", "server_busy", "client_busy")
+    names = ("cpu_s_per_1000", "kernel_s_per_1000", "calls_per_s", "server_busy", "client_busy")
     return [asdict(piece) | {name: getattr(piece, name) for name in names} for piece in pieces]
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import cast
 
 from failure import BenchFailure
-from process import TICK_S, ServerProcess, core_ticks
+from process import TICK_S, ServerProcess, core_ticks, kernel_ticks
 from wire import (
     FIRST_ID,
     Era,
@@ -33,7 +33,8 @@ class Slice:
     """What one side did in one stretch of load.
 
     client_busy and server_busy: CPU seconds per second. foreign: how much of the server's core others
-    had (0 when unpinned).
+    had (0 when unpinned). kernel_cpu_s: what the kernel's own threads used meanwhile on all cores, for whomever; a
+    server that has the disk sync has them work.
     """
 
     calls: int
@@ -43,6 +44,17 @@ class Slice:
     p50_ms: float
     p99_ms: float
     foreign: float
+    kernel_cpu_s: float
+
+    @property
+    def kernel_s_per_1000(self) -> float:
+        """CPU seconds of the kernel's threads for 1,000 calls."""
+        return self.kernel_cpu_s / self.calls * 1000
+
+    @property
+    def whole_s_per_1000(self) -> float:
+        """CPU seconds of the server and of the kernel's threads for 1,000 calls."""
+        return self.cpu_s_per_1000 + self.kernel_s_per_1000
 
     @property
     def cpu_s_per_1000(self) -> float:
@@ -187,7 +199,7 @@ class Load:
     async def run(self, duration_s: float) -> Slice:
         """Call for `duration_s` on every connection and return the figures. Raises BenchFailure."""
         server = self._server
-        foreign_before = core_ticks(server.core)
+        foreign_before, kernel_before = core_ticks(server.core), kernel_ticks()
         server_before, client_before, started = server.cpu_s(), time.process_time(), time.perf_counter()
         waits = [caller.call_until(frame, started + duration_s) for caller, frame in self._callers]
         try:
@@ -198,6 +210,7 @@ class Load:
         wall_s = time.perf_counter() - started
         client_cpu_s, server_cpu_s = time.process_time() - client_before, server.cpu_s() - server_before
         core_s = (core_ticks(server.core) - foreign_before) * TICK_S
+        kernel_s = (kernel_ticks() - kernel_before) * TICK_S
         latencies = sorted(latency for caller, _ in self._callers for latency in caller.latencies_s)
         return Slice(
             calls=len(latencies),
@@ -207,6 +220,7 @@ class Load:
             p50_ms=latencies[len(latencies) // 2] * 1e3,
             p99_ms=latencies[len(latencies) * 99 // 100] * 1e3,
             foreign=max(0.0, core_s - server_cpu_s) / wall_s,
+            kernel_cpu_s=max(0.0, kernel_s),
         )
 
     def close(self) -> None:

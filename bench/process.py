@@ -17,6 +17,8 @@ from failure import BenchFailure
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 STOP_S = 4.0
+KERNEL_THREAD = 0x00200000
+"""The flag of a thread of the kernel's own (PF_KTHREAD)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,3 +221,14 @@ def core_ticks(core: int | None) -> int:
             user, nice, system, _idle, _waiting, irq, soft_irq, steal = (int(field) for field in fields[:8])
             return user + nice + system + irq + soft_irq + steal
     return 0
+
+
+def kernel_ticks() -> int:
+    """Return the CPU ticks that the kernel's own threads have used (proc(5), /proc/PID/stat, flags and times)."""
+    found = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            after_name = stat.read_text().rpartition(")")[2].split()
+            if int(after_name[6]) & KERNEL_THREAD:
+                found += int(after_name[11]) + int(after_name[12])
+    return found

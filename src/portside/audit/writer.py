@@ -20,7 +20,7 @@ from portside.clock import Clock
 GROUP: Final = 500
 """Most entries that share one write: encoding them holds up the event loop for a few milliseconds at most."""
 
-TURNS: Final = 4
+TURNS: Final = 6
 """Turns of the event loop from one write to the next: those just released answer, their clients' next requests are
 read, begin, and ask to be put on record. So one write holds them all, where half would wait for the other half's."""
 
