@@ -132,7 +132,10 @@ def signed_by_anchor(entry: bytes) -> bytes:
 def follow(
     position: Position, *, time_us: int, event: bytes = b"", seal: Seal | None = None
 ) -> tuple[Position, Stored]:
-    """Return the next row, unsigned, and where the chain then stands. `event` is canonical JSON."""
+    """Return the next row, unsigned, and where the chain then stands.
+
+    `event` is canonical JSON, which only a sealed row can do without.
+    """
     sequence = position.sequence + 1
     place = sequence, time_us, VERSION, position.writer.encode()
     if seal is None:

@@ -41,8 +41,35 @@ class Bounds:
     lingering: set[object] = field(default_factory=set[object])
 
 
+class _Pipeline(list[Any]):
+    """What uvicorn asks of a deque, in 60 bytes where that takes 760: hardly any connection has one waiting."""
+
+    __slots__ = ()
+
+    def appendleft(self, waiting: Any) -> None:
+        self.insert(0, waiting)
+
+    def popleft(self) -> Any:
+        return self.pop(0)
+
+
 class Ending(HttpToolsProtocol):
     """The part of a connection that answers for its end."""
+
+    # In slots: with these beside uvicorn's own, an instance's dictionary would be larger than all else of a connection.
+    __slots__ = (
+        "_deadline",
+        "_idle",
+        "_idle_since",
+        "_is_deaf",
+        "_is_lingering",
+        "_linger_timer",
+        "_owed",
+        "_phase",
+        "_running",
+        "_stall",
+        "_thrown_bytes",
+    )
 
     bounds: ClassVar[Bounds]
 
@@ -52,17 +79,18 @@ class Ending(HttpToolsProtocol):
     scope: Any
     headers: Any
 
-    _phase = BETWEEN
-    _thrown_bytes = 0
-    _is_deaf = False
-    _is_lingering = False
-    _owed: int | None = None
-    _running: Any = None
-    _idle_since: float | None = None
-    _deadline: Timer
-    _stall: Timer
-    _linger_timer: Timer
-    _idle: Timer
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.pipeline: Any = _Pipeline()
+        self._phase = BETWEEN
+        self._thrown_bytes = 0
+        self._is_deaf = False
+        self._is_lingering = False
+        self._owed: int | None = None
+        self._running: Any = None
+        self._idle_since: float | None = None
+        self._deadline, self._stall = Timer(self.loop), Timer(self.loop)
+        self._linger_timer, self._idle = Timer(self.loop), Timer(self.loop)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 
 import httptools
 
-from portside.serve.corked import Corked, Timer
+from portside.serve.corked import Corked
 from portside.serve.ending import BETWEEN, BODY, HEAD, Bounds, Ending
 from portside.serve.refused import status_of
 
@@ -37,6 +37,7 @@ def protocol_class(
     class Bounded(Connection):
         """A connection of one server."""
 
+        __slots__ = ()
         bounds = allowed
 
     return Bounded
@@ -67,17 +68,20 @@ FAREWELL_S: Final = 1.0
 class Connection(Ending):
     """One connection, within `bounds`. Once its server `is_leaving`, every answer says that it was the last."""
 
+    __slots__ = ("_framing_bytes", "_has_ended", "_head_bytes", "_read_bytes", "_tls")
+
     is_leaving: ClassVar[bool] = False
-    _head_bytes = 0  # of a head that is not complete yet: at least 1 where there is one
-    _read_bytes = 0  # the same, with all of the current read
-    _framing_bytes = 0  # of chunk sizes, extensions and trailers, less those of the body
-    _tls: dict[str, Any] | None = None
-    _has_ended = False  # whether a head or a body came to its end in the current read
+
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._head_bytes = 0  # of a head that is not complete yet: at least 1 where there is one
+        self._read_bytes = 0  # the same, with all of the current read
+        self._framing_bytes = 0  # of chunk sizes, extensions and trailers, less those of the body
+        self._has_ended = False  # whether a head or a body came to its end in the current read
+        self._tls: dict[str, Any] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._deadline, self._stall, self._linger_timer = Timer(self.loop), Timer(self.loop), Timer(self.loop)
-        self._idle = Timer(self.loop)
         # From here on, a pause in writing means that the kernel takes no more.
         transport.set_write_buffer_limits(high=1, low=0)
         shown = transport.get_extra_info("ssl_object")

@@ -1,6 +1,6 @@
 """Streams in memory: one journal a session, bounded by count and bytes."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Mapping
 
 from portside.errors import Fenced
@@ -15,7 +15,8 @@ class _Journal:
     __slots__ = ("bytes", "calls", "events", "sequence")
 
     def __init__(self) -> None:
-        self.events: deque[tuple[int, str, bytes]] = deque()
+        # A list: most journals hold one event or none, and a deque takes 760 bytes for that.
+        self.events: list[tuple[int, str, bytes]] = []
         self.calls: dict[str, bytes] = {}
         self.bytes = 0
         self.sequence = 0
@@ -49,7 +50,7 @@ class MemoryStreams:
         journal.events.append((journal.sequence, stream, data))
         journal.bytes += len(data)
         while len(journal.events) > self._max_events or (journal.bytes > self._max_bytes and len(journal.events) > 1):
-            journal.bytes -= len(journal.events.popleft()[2])
+            journal.bytes -= len(journal.events.pop(0)[2])
         return f"{stream}.{journal.sequence}"
 
     async def after(self, session: str, event_id: str) -> Tail | None:
