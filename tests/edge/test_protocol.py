@@ -46,7 +46,12 @@ class Running:
 
 @asynccontextmanager
 async def serving(
-    *, header_timeout_s: float = 30, max_header_bytes: int = 2000, max_url_bytes: int = 200, max_connections: int = 100
+    *,
+    header_timeout_s: float = 30,
+    max_header_bytes: int = 2000,
+    max_url_bytes: int = 200,
+    max_connections: int = 100,
+    idle_timeout_s: float = 30,
 ) -> AsyncGenerator[Running]:
     sock = server.bind("127.0.0.1", 0)
     running = Running(sock.getsockname()[1])
@@ -56,7 +61,9 @@ async def serving(
         max_url_bytes=max_url_bytes,
         max_connections=max_connections,
     )
-    made = server.make(build(running, EdgeOptions(), running.records.put_nowait), protocol, idle_timeout_s=30)
+    made = server.make(
+        build(running, EdgeOptions(), running.records.put_nowait), protocol, idle_timeout_s=idle_timeout_s
+    )
     task = asyncio.create_task(made.serve(sockets=[sock]))
     try:
         async with asyncio.timeout(10):
@@ -314,3 +321,39 @@ async def test_requests_sent_at_once_are_answered_one_after_the_other() -> None:
         connection.send(post(b"1") + post(b"2") + get("/a"))
         assert [(await connection.reply()).status for _ in range(3)] == [200, 200, 200]
         assert running.bodies == [b"1", b"2", b""]
+
+
+# -- answers and afterwards ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+async def test_what_every_answer_says_is_in_the_last_head_and_no_other(method: str) -> None:
+    async with serving() as running:
+        connection = await running.open()
+        if method == "POST":
+            connection.send(get("/a", {"Content-Length": "2", "Expect": "100-continue"}, method="POST"))
+            assert await connection.head() == (100, {})
+            connection.send(b"{}")
+        else:
+            connection.send(get("/a", method="HEAD"))
+        status, headers = await connection.head()
+        assert (status, headers["content-length"]) == (200, "3")
+        assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
+        assert "strict-transport-security" not in headers
+
+
+async def test_a_connection_that_rests_for_too_long_is_closed_and_one_in_use_is_not() -> None:
+    async with serving(idle_timeout_s=1) as running:
+        resting, used = await running.open(), await running.open()
+        loop, closed = asyncio.get_running_loop(), asyncio.create_task(resting.closed())
+        resting.send(get("/a"))
+        began = loop.time()
+        for _ in range(5):
+            assert (await used.ask(get("/a"))).status == 200
+            await asyncio.sleep(0.35)
+        assert (await closed).startswith(b"HTTP/1.1 200 ")
+        assert (await used.ask(get("/a"))).status == 200
+        rested = loop.time()
+        assert await used.closed() == b""
+        assert loop.time() - rested > 0.9
+        assert rested - began > 1.5
