@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
+from portside.audit.base import AuditUnavailable
+from portside.audit.sinks.file import FileSink
 from portside.audit.sinks.syncing import KernelSync, SyncRefused
-from tests.audit.kept import call
+from portside.audit.writer import Writer
+from portside.clock import ManualClock
+from tests.audit.kept import SIGNER, call
 from tests.audit.test_file import check, found, opened
 
 pytestmark = [
@@ -124,3 +128,29 @@ async def test_a_log_is_synced_by_the_kernel_where_that_can(tmp_path: Path, monk
             await one.append(call())
     assert len(synced) == 4, "three calls and the stop; the first row begins the file, in a thread"
     assert check(tmp_path).is_sound
+
+
+async def test_a_disk_that_hangs_holds_up_neither_the_loop_nor_a_second_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, sync = asyncio.Event(), KernelSync.sync
+
+    async def hanging(self: KernelSync, descriptor: int) -> None:
+        await answers.wait()
+        await sync(self, descriptor)
+
+    kernel().close()
+    one = Writer(FileSink(tmp_path), SIGNER, server_id="web-1", clock=ManualClock(), timeout_s=0.1)
+    async with one:
+        before = found(tmp_path)[0].stat().st_size
+        monkeypatch.setattr(KernelSync, "sync", hanging)
+        with pytest.raises(AuditUnavailable, match=r"has not answered within 0\.1 s"):
+            await one.append(call())
+        written = found(tmp_path)[0].stat().st_size
+        with pytest.raises(AuditUnavailable, match=r"has not answered within 0\.1 s"):
+            await one.append(call())
+        assert before < written == found(tmp_path)[0].stat().st_size
+        answers.set()
+        await one.append(call())
+    report = check(tmp_path)
+    assert (report.is_sound, report.rows) == (True, 5)

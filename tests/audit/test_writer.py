@@ -54,6 +54,31 @@ class Gated(MemorySink):
         await super().append(rows)
 
 
+class Slow(MemorySink):
+    """A disk that takes as long as the loop needs for a few turns."""
+
+    async def append(self, rows: Sequence[Stored]) -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await super().append(rows)
+
+
+async def test_callers_who_ask_again_and_again_come_to_share_one_write() -> None:
+    """Half of them would else go on waiting for the write of the other half, each as often as all together."""
+    sink, callers = Slow(), 16
+
+    async def call_often(one: Writer, first: int) -> None:
+        for _ in range(first):
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await one.append(call())
+            await asyncio.sleep(0)  # its answer is on its way, and the next request comes
+
+    async with writer(sink, ManualClock()) as one:
+        await asyncio.gather(*(call_often(one, index % 2 * 3) for index in range(callers)))
+    assert sink.groups[10:15] == [callers] * 5
+
+
 async def test_whoever_comes_during_a_write_shares_the_next_one() -> None:
     sink = Gated()
     async with writer(sink, ManualClock()) as one:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portside.observe.mask import ANYBODYS, Mask
+from portside.observe.mask import ANYBODYS, NAME_MAX, NAMES_KEPT, Mask
 
 KEY: Final = "psk_0123abcd_" + "A" * 49
 TOKEN: Final = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl-_Q"
@@ -99,3 +99,18 @@ def test_hiding_twice_hides_no_more(text: str) -> None:
     once = ANYBODYS.text(text)
     assert ANYBODYS.text(once) == once
     assert ANYBODYS.finds(text) is (once != text)
+
+
+def test_a_name_is_masked_as_any_text_however_often_it_is_asked_for() -> None:
+    mask = Mask(["hunter2hunter2"])
+    for name in ("echo", "say hunter2hunter2", KEY, "x" * NAME_MAX + KEY):
+        assert mask.name(name) == mask.name(name) == mask.text(name)
+
+
+def test_names_that_are_remembered_are_few() -> None:
+    mask = Mask()
+    for number in range(3 * NAMES_KEPT):
+        assert mask.name(f"n{number}") == f"n{number}"
+    mask.name("x" * (NAME_MAX + 1))
+    assert len(mask._names) <= NAMES_KEPT  # pyright: ignore[reportPrivateUsage]
+    assert all(len(name) <= NAME_MAX for name in mask._names)  # pyright: ignore[reportPrivateUsage]
